@@ -1,0 +1,4 @@
+//! Skeleton.
+
+pub mod conntrack;
+pub mod nft;

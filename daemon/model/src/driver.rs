@@ -1,0 +1,223 @@
+//! What a driver is, and what it is shown.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+
+use crate::mac::MacAddr;
+use crate::name::{IfName, Labels, Name};
+use crate::port::PortBinding;
+
+/// A kind of resource a driver may decide about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capability {
+    /// Bridges made by the host.
+    Bridge,
+    /// Links that exist already, taken by name.
+    AdoptLink,
+    /// Pairs of links between host and sandbox.
+    Veth,
+    /// Addresses.
+    Address,
+    /// Routes in the sandbox.
+    Route,
+    /// What may pass a bridge.
+    Filter,
+    /// Source address translation.
+    Masquerade,
+    /// Ports of the host.
+    Publish,
+    /// Kernel parameters of its own links.
+    Sysctl,
+}
+
+impl Capability {
+    /// Every capability.
+    pub const ALL: [Self; 9] = [
+        Self::Bridge,
+        Self::AdoptLink,
+        Self::Veth,
+        Self::Address,
+        Self::Route,
+        Self::Filter,
+        Self::Masquerade,
+        Self::Publish,
+        Self::Sysctl,
+    ];
+
+    /// The name in manifests and grants.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::AdoptLink => "adopt-link",
+            Self::Veth => "veth",
+            Self::Address => "address",
+            Self::Route => "route",
+            Self::Filter => "filter",
+            Self::Masquerade => "masquerade",
+            Self::Publish => "publish",
+            Self::Sysctl => "sysctl",
+        }
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// No capability has this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a capability")]
+pub struct UnknownCapability(pub String);
+
+impl FromStr for Capability {
+    type Err = UnknownCapability;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|capability| capability.as_str() == text)
+            .ok_or_else(|| UnknownCapability(text.to_owned()))
+    }
+}
+
+/// What an option of a driver belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptionScope {
+    /// Given when a network is made.
+    Network,
+    /// Given when an endpoint is made.
+    Endpoint,
+}
+
+/// An option that a driver understands; every other one is refused before it is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OptionSpec {
+    /// The option's key.
+    pub name: String,
+    /// What it belongs to.
+    pub scope: OptionScope,
+    /// One line for people.
+    pub help: String,
+}
+
+/// Which sandboxes a driver's endpoints join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attach {
+    /// Sandboxes with a namespace of their own.
+    Own,
+    /// Only sandboxes that share the host's namespace.
+    Host,
+}
+
+/// What a driver says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The name networks use.
+    pub name: Name,
+    /// Its own version.
+    pub version: String,
+    /// One line for people.
+    pub summary: String,
+    /// What it asks for.
+    pub capabilities: BTreeSet<Capability>,
+    /// What options it understands.
+    pub options: Vec<OptionSpec>,
+    /// Whether its networks have subnets and its endpoints addresses.
+    pub addressing: bool,
+    /// Which sandboxes its endpoints join.
+    pub attach: Attach,
+    /// At most so many networks of this driver.
+    pub max_networks: Option<u32>,
+}
+
+/// A driver that is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DriverInfo {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// `sha256:…` of the module.
+    pub digest: String,
+    /// Part of the daemon's binary.
+    pub built_in: bool,
+    /// What it asked for and the operator granted.
+    pub granted: BTreeSet<Capability>,
+}
+
+/// What comes with every request, so that a driver needs no clock and no randomness
+/// and every call can be replayed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Context {
+    /// The request's id, for logs.
+    pub request_id: String,
+    /// Milliseconds since the Unix epoch.
+    pub now: u64,
+    /// A seed.
+    pub seed: u64,
+}
+
+/// A subnet as a driver sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubnetView {
+    /// The prefix.
+    pub subnet: IpNetwork,
+    /// The gateway's address.
+    pub gateway: Option<IpAddr>,
+}
+
+/// A network as a driver sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkView {
+    /// uid.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Subnets, IPv4 before IPv6.
+    pub subnets: Vec<SubnetView>,
+    /// No way out to the world.
+    pub internal: bool,
+    /// Whether endpoints may reach each other.
+    pub icc: bool,
+    /// Bytes.
+    pub mtu: u32,
+    /// A MAC the host offers for the network's own link.
+    pub mac: MacAddr,
+    /// Labels.
+    pub labels: Labels,
+    /// Options.
+    pub options: Labels,
+    /// What the driver said last time; empty at first.
+    pub state: Vec<u8>,
+}
+
+/// An endpoint as a driver sees it, while it is joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointView {
+    /// uid.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// The addresses the host offers, with prefix length.
+    pub addresses: Vec<IpNetwork>,
+    /// The MAC the host offers.
+    pub mac: MacAddr,
+    /// The interface's name in the sandbox.
+    pub interface: IfName,
+    /// The ports to publish, with host ports chosen.
+    pub bindings: Vec<PortBinding>,
+    /// Labels.
+    pub labels: Labels,
+    /// Options.
+    pub options: Labels,
+    /// What the driver said last time; empty at first.
+    pub state: Vec<u8>,
+}

@@ -1,0 +1,87 @@
+//! Endpoints: what joins one sandbox to one network.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+
+use crate::decision::EndpointDecision;
+use crate::id::{EndpointId, NetworkId, SandboxId};
+use crate::mac::MacAddr;
+use crate::name::{IfName, Labels, Name};
+use crate::network::Family;
+use crate::port::{ExposedPort, PortBinding, PublishedPort};
+use crate::time::Timestamp;
+
+/// What a client asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointSpec {
+    /// A static address.
+    pub ipv4: Option<Ipv4Addr>,
+    /// A static address.
+    pub ipv6: Option<Ipv6Addr>,
+    /// A fixed MAC.
+    pub mac: Option<MacAddr>,
+    /// A fixed interface name.
+    pub interface: Option<IfName>,
+    /// The highest gives the sandbox its default route.
+    pub gateway_priority: i32,
+    /// Further names.
+    pub aliases: Vec<Name>,
+    /// Ports the workload serves.
+    pub exposed: Vec<ExposedPort>,
+    /// Ports published on the host.
+    pub published: Vec<PublishedPort>,
+    /// Free labels.
+    pub labels: Labels,
+    /// Options of the driver.
+    pub options: Labels,
+}
+
+/// What an endpoint has while it is joined to a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The sandbox.
+    pub sandbox: SandboxId,
+    /// The interface's name there.
+    pub interface: IfName,
+    /// The published ports as bound.
+    pub bindings: Vec<PortBinding>,
+    /// What the driver decided and admission let through.
+    pub decision: EndpointDecision,
+}
+
+/// An endpoint as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Its uid.
+    pub id: EndpointId,
+    /// Its unique name.
+    pub name: Name,
+    /// The generation of its last change.
+    pub revision: u64,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The network.
+    pub network: NetworkId,
+    /// What was asked for.
+    pub spec: EndpointSpec,
+    /// Its MAC.
+    pub mac: MacAddr,
+    /// Its addresses with the subnet's prefix length, IPv4 before IPv6.
+    pub addresses: Vec<IpNetwork>,
+    /// What it has while joined.
+    pub attachment: Option<Attachment>,
+}
+
+impl Endpoint {
+    /// The address of a family.
+    pub fn address(&self, family: Family) -> Option<IpAddr> {
+        self.addresses.iter().map(IpNetwork::ip).find(|ip| Family::of(*ip) == family)
+    }
+
+    /// The sandbox, while joined.
+    pub fn sandbox(&self) -> Option<SandboxId> {
+        self.attachment.as_ref().map(|attachment| attachment.sandbox)
+    }
+}

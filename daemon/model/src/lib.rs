@@ -1,0 +1,26 @@
+//! The data of the daemon, and nothing else: no clock, no randomness, no environment,
+//! no file and no network.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`id`], [`name`], [`mac`], [`port`] | validated scalars |
+//! | [`network`], [`sandbox`], [`endpoint`] | specs (what was asked) and records (what is) |
+//! | [`topology`] | all records, their indexes, and the change that moves it on |
+//! | [`driver`], [`decision`] | what a driver is, sees and answers |
+//! | [`resource`], [`plan`] | what the kernel should hold, and the steps towards it |
+//! | [`event`] | what watchers are told |
+
+pub mod decision;
+pub mod driver;
+pub mod endpoint;
+pub mod event;
+pub mod id;
+pub mod mac;
+pub mod name;
+pub mod network;
+pub mod plan;
+pub mod port;
+pub mod resource;
+pub mod sandbox;
+pub mod time;
+pub mod topology;

@@ -1,0 +1,422 @@
+//! What the kernel should hold: concrete, comparable, each with a key of its own.
+//!
+//! Desired and observed state are both sets of [`Resource`], so that a diff is a
+//! comparison of maps.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+
+use crate::decision::LinkSysctl;
+use crate::id::{EndpointId, NetworkId, SandboxId};
+use crate::mac::MacAddr;
+use crate::name::IfName;
+use crate::network::Family;
+use crate::port::Protocol;
+
+/// Whose a resource is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Owner {
+    /// A network.
+    Network(NetworkId),
+    /// A sandbox.
+    Sandbox(SandboxId),
+    /// An endpoint.
+    Endpoint(EndpointId),
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(id) => write!(f, "network/{id}"),
+            Self::Sandbox(id) => write!(f, "sandbox/{id}"),
+            Self::Endpoint(id) => write!(f, "endpoint/{id}"),
+        }
+    }
+}
+
+impl Owner {
+    /// The inverse of `Display`; none if the text is no owner.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (kind, id) = text.split_once('/')?;
+        match kind {
+            "network" => id.parse().ok().map(Self::Network),
+            "sandbox" => id.parse().ok().map(Self::Sandbox),
+            "endpoint" => id.parse().ok().map(Self::Endpoint),
+            _ => None,
+        }
+    }
+}
+
+/// Where a resource lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// The daemon's namespace.
+    Host,
+    /// A sandbox's.
+    Sandbox(SandboxId),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("host"),
+            Self::Sandbox(id) => write!(f, "sandbox/{id}"),
+        }
+    }
+}
+
+/// A bridge in the host's namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bridge {
+    /// The kernel's name.
+    pub name: IfName,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Somebody else's bridge: used, never made, changed or deleted, and given no mark.
+    pub adopted: bool,
+    /// Its pinned address; of an adopted one, none.
+    pub mac: Option<MacAddr>,
+    /// Bytes; of an adopted one, none.
+    pub mtu: Option<u32>,
+    /// Frames between neighbours pass the forward hook (`nf_call_iptables`, `nf_call_ip6tables`).
+    pub filtered: bool,
+}
+
+/// A pair of links, one end a port of a bridge, the other in a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Veth {
+    /// The name of the host's end.
+    pub name: IfName,
+    /// Whose it is.
+    pub owner: Owner,
+    /// The bridge.
+    pub master: IfName,
+    /// The sandbox.
+    pub sandbox: SandboxId,
+    /// The name of the sandbox's end.
+    pub interface: IfName,
+    /// The address of the sandbox's end.
+    pub mac: MacAddr,
+    /// Bytes, of both ends.
+    pub mtu: u32,
+    /// Whether frames may leave by the port they came in by.
+    pub hairpin: bool,
+}
+
+/// An element of one of the daemon's own nftables sets or maps. Set names are in
+/// [`Element::set`]; `postern` is the name of both tables.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Element {
+    /// A bridge of a network.
+    Bridge(IfName),
+    /// A bridge whose neighbours may reach each other.
+    Neighbours(IfName),
+    /// A bridge open to other open bridges.
+    Open(IfName),
+    /// A bridge without a way to the world.
+    Internal(IfName),
+    /// A bridge whose endpoints may be reached from outside on unpublished ports.
+    Direct(IfName),
+    /// A bridge whose flows to other links are masqueraded.
+    Masquerade(Family, IfName),
+    /// A bridge whose flows to other links get a fixed source address.
+    Snat(IfName, IpAddr),
+    /// A port of a bridge that is an endpoint's: frames from it are guarded.
+    Port(IfName),
+    /// The MAC behind a port.
+    PortMac(IfName, MacAddr),
+    /// An address and the MAC behind a port: what the endpoint may send from.
+    Guard(IfName, MacAddr, IpAddr),
+    /// An endpoint's address on a bridge.
+    Endpoint(IpAddr, IfName),
+    /// A port of the host that leads to an endpoint; an unspecified host address stands
+    /// for every one of its family.
+    Publish {
+        /// The host's address.
+        host: IpAddr,
+        /// The transport.
+        protocol: Protocol,
+        /// The host's port.
+        port: u16,
+        /// The endpoint's address.
+        target: IpAddr,
+        /// The endpoint's port.
+        target_port: u16,
+    },
+}
+
+/// What makes a resource the same one, though its properties change.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// A namespace.
+    Namespace(SandboxId),
+    /// A link in the host's namespace, of whatever kind.
+    Link(IfName),
+    /// A kernel parameter.
+    Sysctl(Place, IfName, LinkSysctlKey),
+    /// An address.
+    Address(Place, IfName, IpNetwork),
+    /// A route.
+    Route(Place, IpNetwork),
+    /// An element; of a map, without its value.
+    Element(ElementKey),
+}
+
+/// [`LinkSysctl`] as a part of a key.
+pub type LinkSysctlKey = (Family, String);
+
+/// An element without the value a map gives it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ElementKey {
+    /// A whole element of a set.
+    Set(Element),
+    /// A key of the map of fixed source addresses.
+    Snat(Family, IfName),
+    /// A key of a map of published ports.
+    Publish(IpAddr, Protocol, u16),
+}
+
+/// Something the kernel should hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    /// A network namespace that the daemon makes, pinned at a path, with its loopback up.
+    Namespace {
+        /// Whose.
+        sandbox: SandboxId,
+        /// Where it is pinned.
+        path: PathBuf,
+    },
+    /// A bridge.
+    Bridge(Bridge),
+    /// A pair of links.
+    Veth(Veth),
+    /// A kernel parameter of a link.
+    Sysctl {
+        /// Where.
+        place: Place,
+        /// Which link.
+        link: IfName,
+        /// Which parameter.
+        sysctl: LinkSysctl,
+        /// The value.
+        value: String,
+    },
+    /// An address on a link.
+    Address {
+        /// Where.
+        place: Place,
+        /// Which link.
+        link: IfName,
+        /// The address with its prefix length.
+        address: IpNetwork,
+    },
+    /// A route, marked with the daemon's own protocol number.
+    Route {
+        /// Where.
+        place: Place,
+        /// Through which link.
+        link: IfName,
+        /// Where to.
+        destination: IpNetwork,
+        /// By which gateway.
+        via: Option<IpAddr>,
+    },
+    /// An element of an nftables set or map.
+    Element(Element),
+}
+
+impl Resource {
+    /// What makes it the same resource, though its properties change.
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Namespace { sandbox, .. } => Key::Namespace(*sandbox),
+            Self::Bridge(bridge) => Key::Link(bridge.name.clone()),
+            Self::Veth(veth) => Key::Link(veth.name.clone()),
+            Self::Sysctl { place, link, sysctl, .. } => {
+                Key::Sysctl(*place, link.clone(), (sysctl.family, sysctl.key.clone()))
+            }
+            Self::Address { place, link, address } => Key::Address(*place, link.clone(), *address),
+            Self::Route { place, destination, .. } => Key::Route(*place, *destination),
+            Self::Element(element) => Key::Element(element.key()),
+        }
+    }
+
+    /// The kind, as the API names it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Namespace { .. } => "namespace",
+            Self::Bridge(_) => "bridge",
+            Self::Veth(_) => "veth",
+            Self::Sysctl { .. } => "sysctl",
+            Self::Address { .. } => "address",
+            Self::Route { .. } => "route",
+            Self::Element(_) => "element",
+        }
+    }
+}
+
+impl Element {
+    /// What makes it the same element, though a map's value changes.
+    pub fn key(&self) -> ElementKey {
+        match self {
+            Self::Snat(bridge, to) => ElementKey::Snat(Family::of(*to), bridge.clone()),
+            Self::Publish { host, protocol, port, .. } => {
+                ElementKey::Publish(*host, *protocol, *port)
+            }
+            set => ElementKey::Set(set.clone()),
+        }
+    }
+
+    /// The name of the set or map it belongs to.
+    pub const fn set(&self) -> &'static str {
+        match self {
+            Self::Bridge(_) => "bridge",
+            Self::Neighbours(_) => "neighbours",
+            Self::Open(_) => "open",
+            Self::Internal(_) => "internal",
+            Self::Direct(_) => "direct",
+            Self::Masquerade(Family::V4, _) => "masquerade4",
+            Self::Masquerade(Family::V6, _) => "masquerade6",
+            Self::Snat(_, IpAddr::V4(_)) => "snat4",
+            Self::Snat(_, IpAddr::V6(_)) => "snat6",
+            Self::Port(_) => "port",
+            Self::PortMac(..) => "port-mac",
+            Self::Guard(_, _, IpAddr::V4(_)) => "guard4",
+            Self::Guard(_, _, IpAddr::V6(_)) => "guard6",
+            Self::Endpoint(IpAddr::V4(_), _) => "endpoint4",
+            Self::Endpoint(IpAddr::V6(_), _) => "endpoint6",
+            Self::Publish { host: IpAddr::V4(host), .. } => {
+                if host.is_unspecified() {
+                    "publish4-any"
+                } else {
+                    "publish4"
+                }
+            }
+            Self::Publish { host: IpAddr::V6(host), .. } => {
+                if host.is_unspecified() {
+                    "publish6-any"
+                } else {
+                    "publish6"
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.set())?;
+        match self {
+            Self::Bridge(name)
+            | Self::Neighbours(name)
+            | Self::Open(name)
+            | Self::Internal(name)
+            | Self::Direct(name)
+            | Self::Masquerade(_, name)
+            | Self::Port(name) => write!(f, "{name}"),
+            Self::Snat(name, to) => write!(f, "{name} to {to}"),
+            Self::PortMac(name, mac) => write!(f, "{name} . {mac}"),
+            Self::Guard(name, mac, ip) => write!(f, "{name} . {mac} . {ip}"),
+            Self::Endpoint(ip, name) => write!(f, "{ip} . {name}"),
+            Self::Publish { host, protocol, port, target, target_port } => {
+                write!(f, "{host} . {protocol} . {port} to {target} . {target_port}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Namespace { path, .. } => write!(f, "{}", path.display()),
+            Self::Bridge(bridge) => {
+                write!(f, "{}", bridge.name)?;
+                if bridge.adopted { f.write_str(" (adopted)") } else { Ok(()) }
+            }
+            Self::Veth(veth) => write!(
+                f,
+                "{} on {} to {} in sandbox/{}",
+                veth.name, veth.master, veth.interface, veth.sandbox
+            ),
+            Self::Sysctl { place, link, sysctl, value } => {
+                let family = match sysctl.family {
+                    Family::V4 => "ipv4",
+                    Family::V6 => "ipv6",
+                };
+                write!(f, "net.{family}.conf.{link}.{}={value} in {place}", sysctl.key)
+            }
+            Self::Address { place, link, address } => write!(f, "{address} on {link} in {place}"),
+            Self::Route { place, link, destination, via } => {
+                write!(f, "{destination}")?;
+                if let Some(via) = via {
+                    write!(f, " via {via}")?;
+                }
+                write!(f, " dev {link} in {place}")
+            }
+            Self::Element(element) => write!(f, "{element}"),
+        }
+    }
+}
+
+/// A set of resources, at most one of each key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResourceSet(BTreeMap<Key, Resource>);
+
+impl ResourceSet {
+    /// Adds a resource; one of the same key makes way for it.
+    pub fn insert(&mut self, resource: Resource) {
+        self.0.insert(resource.key(), resource);
+    }
+
+    /// The resource of a key.
+    pub fn get(&self, key: &Key) -> Option<&Resource> {
+        self.0.get(key)
+    }
+
+    /// Every key and resource, in the order of keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&Key, &Resource)> {
+        self.0.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Extend<Resource> for ResourceSet {
+    fn extend<T: IntoIterator<Item = Resource>>(&mut self, resources: T) {
+        for resource in resources {
+            self.insert(resource);
+        }
+    }
+}
+
+impl FromIterator<Resource> for ResourceSet {
+    fn from_iter<T: IntoIterator<Item = Resource>>(resources: T) -> Self {
+        let mut set = Self::default();
+        set.extend(resources);
+        set
+    }
+}
+
+impl IntoIterator for ResourceSet {
+    type Item = Resource;
+    type IntoIter = std::collections::btree_map::IntoValues<Key, Resource>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_values()
+    }
+}

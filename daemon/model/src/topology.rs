@@ -1,0 +1,245 @@
+//! All records with their indexes, and the [`Change`] that moves them on.
+//!
+//! A change is applied here and written to the store as one; both read the same data,
+//! so that memory and disk cannot disagree.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::endpoint::Endpoint;
+use crate::event::Event;
+use crate::id::{EndpointId, NetworkId, SandboxId};
+use crate::network::Network;
+use crate::sandbox::Sandbox;
+use crate::time::Timestamp;
+
+/// An address of a network that is not free: an endpoint has it, or it rests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lease {
+    /// An endpoint has it.
+    Held(EndpointId),
+    /// Nobody has it since then; it is not offered again at once.
+    Resting(Timestamp),
+}
+
+/// The outcome of a request with a `request_id`, kept for retries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestRecord {
+    /// The client's id.
+    pub id: String,
+    /// A hash of method and request, to tell a retry from a mistake.
+    pub digest: u64,
+    /// The generation the request made.
+    pub generation: u64,
+    /// uid of the object it made or changed.
+    pub uid: String,
+}
+
+/// One record put or removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Put {
+    /// A network is made or changed.
+    Network(Network),
+    /// A network is gone, and its leases with it.
+    NetworkGone(NetworkId),
+    /// A sandbox is made or changed.
+    Sandbox(Sandbox),
+    /// A sandbox is gone.
+    SandboxGone(SandboxId),
+    /// An endpoint is made or changed.
+    Endpoint(Box<Endpoint>),
+    /// An endpoint is gone.
+    EndpointGone(EndpointId),
+    /// An address is taken or begins to rest.
+    Lease(NetworkId, IpAddr, Lease),
+    /// An address has rested.
+    LeaseGone(NetworkId, IpAddr),
+}
+
+/// What one mutation does to the records: all of it, or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The generation it makes.
+    pub generation: u64,
+    /// Records put and removed, in order.
+    pub puts: Vec<Put>,
+    /// What watchers are told; none for a withdrawal, which nobody was told of.
+    pub event: Option<Event>,
+    /// The request, if it had an id.
+    pub request: Option<RequestRecord>,
+}
+
+/// All records.
+#[derive(Debug, Clone, Default)]
+pub struct Topology {
+    generation: u64,
+    networks: BTreeMap<NetworkId, Network>,
+    sandboxes: BTreeMap<SandboxId, Sandbox>,
+    endpoints: BTreeMap<EndpointId, Endpoint>,
+    leases: BTreeMap<NetworkId, BTreeMap<IpAddr, Lease>>,
+    network_names: HashMap<String, NetworkId>,
+    sandbox_names: HashMap<String, SandboxId>,
+    endpoint_names: HashMap<String, EndpointId>,
+    by_network: BTreeMap<NetworkId, BTreeSet<EndpointId>>,
+    by_sandbox: BTreeMap<SandboxId, BTreeSet<EndpointId>>,
+}
+
+impl Topology {
+    /// The generation of the last change.
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Applies a change.
+    pub fn apply(&mut self, change: &Change) {
+        self.generation = self.generation.max(change.generation);
+        for put in &change.puts {
+            self.put(put);
+        }
+    }
+
+    /// Applies one record, as [`Topology::apply`] and a load from disk do.
+    pub fn put(&mut self, put: &Put) {
+        match put {
+            Put::Network(network) => {
+                self.network_names.insert(network.name.to_string(), network.id);
+                self.networks.insert(network.id, network.clone());
+            }
+            Put::NetworkGone(id) => {
+                if let Some(network) = self.networks.remove(id) {
+                    self.network_names.remove(network.name.as_str());
+                }
+                self.by_network.remove(id);
+                self.leases.remove(id);
+            }
+            Put::Sandbox(sandbox) => {
+                self.sandbox_names.insert(sandbox.name.to_string(), sandbox.id);
+                self.sandboxes.insert(sandbox.id, sandbox.clone());
+            }
+            Put::SandboxGone(id) => {
+                if let Some(sandbox) = self.sandboxes.remove(id) {
+                    self.sandbox_names.remove(sandbox.name.as_str());
+                }
+                self.by_sandbox.remove(id);
+            }
+            Put::Endpoint(endpoint) => {
+                self.unlink(endpoint.id);
+                self.endpoint_names.insert(endpoint.name.to_string(), endpoint.id);
+                self.by_network.entry(endpoint.network).or_default().insert(endpoint.id);
+                if let Some(sandbox) = endpoint.sandbox() {
+                    self.by_sandbox.entry(sandbox).or_default().insert(endpoint.id);
+                }
+                self.endpoints.insert(endpoint.id, Endpoint::clone(endpoint));
+            }
+            Put::EndpointGone(id) => self.unlink(*id),
+            Put::Lease(network, address, lease) => {
+                self.leases.entry(*network).or_default().insert(*address, lease.clone());
+            }
+            Put::LeaseGone(network, address) => {
+                if let Some(leases) = self.leases.get_mut(network) {
+                    leases.remove(address);
+                }
+            }
+        }
+    }
+
+    fn unlink(&mut self, id: EndpointId) {
+        let Some(endpoint) = self.endpoints.remove(&id) else { return };
+        self.endpoint_names.remove(endpoint.name.as_str());
+        if let Some(ids) = self.by_network.get_mut(&endpoint.network) {
+            ids.remove(&id);
+        }
+        if let Some(sandbox) = endpoint.sandbox()
+            && let Some(ids) = self.by_sandbox.get_mut(&sandbox)
+        {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_sandbox.remove(&sandbox);
+            }
+        }
+    }
+
+    /// Sets the generation when a topology is loaded.
+    pub const fn set_generation(&mut self, generation: u64) {
+        self.generation = generation;
+    }
+
+    /// The network of this name or uid.
+    pub fn find_network(&self, reference: &str) -> Option<&Network> {
+        let id = self.network_names.get(reference).copied().or_else(|| reference.parse().ok())?;
+        self.networks.get(&id)
+    }
+
+    /// The sandbox of this name or uid.
+    pub fn find_sandbox(&self, reference: &str) -> Option<&Sandbox> {
+        let id = self.sandbox_names.get(reference).copied().or_else(|| reference.parse().ok())?;
+        self.sandboxes.get(&id)
+    }
+
+    /// The endpoint of this name or uid.
+    pub fn find_endpoint(&self, reference: &str) -> Option<&Endpoint> {
+        let id = self.endpoint_names.get(reference).copied().or_else(|| reference.parse().ok())?;
+        self.endpoints.get(&id)
+    }
+
+    /// A network.
+    pub fn network(&self, id: NetworkId) -> Option<&Network> {
+        self.networks.get(&id)
+    }
+
+    /// A sandbox.
+    pub fn sandbox(&self, id: SandboxId) -> Option<&Sandbox> {
+        self.sandboxes.get(&id)
+    }
+
+    /// An endpoint.
+    pub fn endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
+        self.endpoints.get(&id)
+    }
+
+    /// Every network.
+    pub fn networks(&self) -> impl ExactSizeIterator<Item = &Network> {
+        self.networks.values()
+    }
+
+    /// Every sandbox.
+    pub fn sandboxes(&self) -> impl ExactSizeIterator<Item = &Sandbox> {
+        self.sandboxes.values()
+    }
+
+    /// Every endpoint.
+    pub fn endpoints(&self) -> impl ExactSizeIterator<Item = &Endpoint> {
+        self.endpoints.values()
+    }
+
+    /// The endpoints of a network.
+    pub fn endpoints_of_network(&self, id: NetworkId) -> impl Iterator<Item = &Endpoint> {
+        let ids = self.by_network.get(&id).into_iter().flatten();
+        ids.filter_map(|id| self.endpoints.get(id))
+    }
+
+    /// How many endpoints a network has.
+    pub fn endpoint_count(&self, id: NetworkId) -> usize {
+        self.by_network.get(&id).map_or(0, BTreeSet::len)
+    }
+
+    /// The endpoints in a sandbox.
+    pub fn endpoints_of_sandbox(&self, id: SandboxId) -> impl Iterator<Item = &Endpoint> {
+        let ids = self.by_sandbox.get(&id).into_iter().flatten();
+        ids.filter_map(|id| self.endpoints.get(id))
+    }
+
+    /// The lease of an address.
+    pub fn lease(&self, network: NetworkId, address: IpAddr) -> Option<&Lease> {
+        self.leases.get(&network)?.get(&address)
+    }
+
+    /// Every lease of a network, by address.
+    pub fn leases(&self, network: NetworkId) -> impl Iterator<Item = (IpAddr, &Lease)> {
+        let leases = self.leases.get(&network).into_iter().flatten();
+        leases.map(|(address, lease)| (*address, lease))
+    }
+}
