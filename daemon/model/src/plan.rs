@@ -6,6 +6,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use ipnetwork::IpNetwork;
+
 use crate::id::SandboxId;
 use crate::port::{PortRange, Protocol};
 use crate::resource::{Element, Resource};
@@ -25,8 +27,10 @@ pub enum Flows {
         /// The endpoint's ports.
         ports: PortRange,
     },
-    /// All between an endpoint's address and any other.
-    Between(IpAddr, IpAddr),
+    /// All with one end in the one prefix and the other end in the other.
+    Between(IpNetwork, IpNetwork),
+    /// All with one end in the prefix and the other end outside of it.
+    Leaving(IpNetwork),
 }
 
 /// One change of something other than an nftables element.
@@ -91,6 +95,7 @@ impl fmt::Display for Flows {
                 write!(f, "to {protocol}/{ports} of {target}")
             }
             Self::Between(a, b) => write!(f, "between {a} and {b}"),
+            Self::Leaving(prefix) => write!(f, "leaving {prefix}"),
         }
     }
 }

@@ -1,0 +1,199 @@
+//! What the kernel should hold for each object, from its record alone.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
+use postern_model::decision::{Desired, Link, LinkKind};
+use postern_model::endpoint::{Attachment, Endpoint};
+use postern_model::name::IfName;
+use postern_model::network::{Family, Network};
+use postern_model::resource::{Bridge, Element, Owner, Place, Resource, ResourceSet, Veth};
+use postern_model::sandbox::Sandbox;
+
+use crate::names;
+
+/// Bytes, where neither the network nor the daemon says otherwise: Ethernet's.
+pub const DEFAULT_MTU: u32 = 1500;
+
+/// What a network needs.
+pub fn network(network: &Network) -> ResourceSet {
+    let mut set = ResourceSet::default();
+    let Some((link, bridge)) = names::bridge_of(network.id, &network.decision) else { return set };
+    let mut filtered = true;
+    for resource in &network.decision.resources {
+        match resource {
+            Desired::Address { address, .. } => set.insert(Resource::Address {
+                place: Place::Host,
+                link: bridge.clone(),
+                address: *address,
+            }),
+            Desired::Sysctl { sysctl, value, .. } => set.insert(Resource::Sysctl {
+                place: Place::Host,
+                link: bridge.clone(),
+                sysctl: sysctl.clone(),
+                value: value.clone(),
+            }),
+            Desired::Filter { neighbours, networks, world, direct, .. } => {
+                filtered = !neighbours;
+                let said = [
+                    (*neighbours, Element::Neighbours(bridge.clone())),
+                    (*networks, Element::Open(bridge.clone())),
+                    (!world, Element::Internal(bridge.clone())),
+                    (*direct, Element::Direct(bridge.clone())),
+                ];
+                let said = said.into_iter().filter(|(holds, _)| *holds);
+                set.extend(said.map(|(_, element)| Resource::Element(element)));
+            }
+            Desired::Masquerade { family, to, .. } => {
+                set.insert(Resource::Element(Element::Masquerade(*family, bridge.clone())));
+                let fixed = to.map(|to| Resource::Element(Element::Snat(bridge.clone(), to)));
+                set.extend(fixed);
+            }
+            Desired::Link(_) | Desired::Route { .. } | Desired::Publish(_) => {}
+        }
+    }
+    set.insert(Resource::Element(Element::Bridge(bridge.clone())));
+    set.insert(Resource::Bridge(bridge_resource(network, link, bridge, filtered)));
+    set
+}
+
+fn bridge_resource(network: &Network, link: &Link, name: IfName, filtered: bool) -> Bridge {
+    let adopted = matches!(link.kind, LinkKind::Adopt { .. });
+    Bridge {
+        name,
+        owner: Owner::Network(network.id),
+        adopted,
+        mac: link.mac.filter(|_| !adopted),
+        mtu: (!adopted).then(|| link.mtu.unwrap_or(DEFAULT_MTU)),
+        filtered,
+    }
+}
+
+/// What an endpoint needs while it is joined; nothing before and after.
+pub fn endpoint(endpoint: &Endpoint, network: &Network) -> ResourceSet {
+    let mut set = ResourceSet::default();
+    let Some(attachment) = &endpoint.attachment else { return set };
+    let Some((_, bridge)) = names::bridge_of(network.id, &network.decision) else { return set };
+    let place = Place::Sandbox(attachment.sandbox);
+    let link = &attachment.interface;
+    for resource in &attachment.decision.resources {
+        match resource {
+            Desired::Link(pair) => {
+                if let Some(veth) = veth(endpoint, attachment, pair, &bridge) {
+                    set.extend(identity(endpoint, &veth.name, &bridge));
+                    set.insert(Resource::Veth(veth));
+                }
+            }
+            Desired::Address { address, .. } => {
+                set.insert(Resource::Address { place, link: link.clone(), address: *address })
+            }
+            Desired::Route { destination, via, .. } => set.insert(Resource::Route {
+                place,
+                link: link.clone(),
+                destination: *destination,
+                via: *via,
+            }),
+            Desired::Sysctl { sysctl, value, .. } => set.insert(Resource::Sysctl {
+                place,
+                link: link.clone(),
+                sysctl: sysctl.clone(),
+                value: value.clone(),
+            }),
+            Desired::Publish(binding) => {
+                set.extend(binding.pairs().map(|(port, target_port)| {
+                    Resource::Element(Element::Publish {
+                        host: binding.host_ip,
+                        protocol: binding.protocol,
+                        port,
+                        target: binding.target,
+                        target_port,
+                    })
+                }));
+            }
+            Desired::Filter { .. } | Desired::Masquerade { .. } => {}
+        }
+    }
+    set
+}
+
+fn veth(
+    endpoint: &Endpoint,
+    attachment: &Attachment,
+    pair: &Link,
+    bridge: &IfName,
+) -> Option<Veth> {
+    let LinkKind::Veth { interface, hairpin, .. } = &pair.kind else { return None };
+    Some(Veth {
+        name: names::port(endpoint.id),
+        owner: Owner::Endpoint(endpoint.id),
+        master: bridge.clone(),
+        sandbox: attachment.sandbox,
+        interface: interface.clone(),
+        mac: endpoint.mac,
+        mtu: pair.mtu.unwrap_or(DEFAULT_MTU),
+        hairpin: *hairpin,
+    })
+}
+
+/// The elements that bind a port, a MAC and addresses together. They follow from what
+/// the host offered, not from the decision: a driver cannot forget or widen them.
+fn identity(endpoint: &Endpoint, port: &IfName, bridge: &IfName) -> Vec<Resource> {
+    let guard = |ip: IpAddr| Element::Guard(port.clone(), endpoint.mac, ip);
+    let mut elements =
+        vec![Element::Port(port.clone()), Element::PortMac(port.clone(), endpoint.mac)];
+    for address in &endpoint.addresses {
+        elements.push(guard(address.ip()));
+        elements.push(Element::Endpoint(address.ip(), bridge.clone()));
+    }
+    if endpoint.address(Family::V6).is_some() {
+        elements.push(guard(IpAddr::V6(endpoint.mac.link_local())));
+    }
+    elements.into_iter().map(Resource::Element).collect()
+}
+
+/// What a sandbox needs: its namespace, if it is ours, and its default routes, which
+/// depend on all of its endpoints together.
+pub fn sandbox<'a>(
+    sandbox: &Sandbox,
+    joined: impl IntoIterator<Item = (&'a Endpoint, &'a Network)>,
+) -> ResourceSet {
+    let mut set = ResourceSet::default();
+    if sandbox.is_ours() {
+        set.insert(Resource::Namespace { sandbox: sandbox.id, path: sandbox.path.clone() });
+    }
+    let joined: Vec<_> = joined.into_iter().collect();
+    set.extend(Family::ALL.into_iter().filter_map(|family| {
+        let (link, via) = default_gateway(&joined, family)?;
+        let destination = everything(family)?;
+        Some(Resource::Route {
+            place: Place::Sandbox(sandbox.id),
+            link,
+            destination,
+            via: Some(via),
+        })
+    }));
+    set
+}
+
+/// The gateway of the endpoint with the highest priority; among equals of the network
+/// whose name sorts first, then of the older endpoint.
+fn default_gateway(joined: &[(&Endpoint, &Network)], family: Family) -> Option<(IfName, IpAddr)> {
+    let candidates = joined.iter().filter_map(|(endpoint, network)| {
+        let attachment = endpoint.attachment.as_ref()?;
+        let offered = &attachment.decision.gateways;
+        let via = offered.iter().copied().find(|g| Family::of(*g) == family)?;
+        let rank = (-i64::from(endpoint.spec.gateway_priority), &network.name, endpoint.id);
+        Some((rank, (attachment.interface.clone(), via)))
+    });
+    candidates.min_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, gateway)| gateway)
+}
+
+const ALL_V4: Option<Ipv4Network> = Ipv4Network::new_checked(Ipv4Addr::UNSPECIFIED, 0);
+const ALL_V6: Option<Ipv6Network> = Ipv6Network::new_checked(Ipv6Addr::UNSPECIFIED, 0);
+
+fn everything(family: Family) -> Option<IpNetwork> {
+    match family {
+        Family::V4 => ALL_V4.map(IpNetwork::V4),
+        Family::V6 => ALL_V6.map(IpNetwork::V6),
+    }
+}

@@ -1,0 +1,238 @@
+//! From two sets of resources to the ordered plan between them.
+//!
+//! Total: every difference becomes a step. Ordered: what is needed comes first, what is
+//! removed goes in the opposite order, and what falls with something else is left to
+//! fall with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use postern_model::id::SandboxId;
+use postern_model::name::IfName;
+use postern_model::network::{Family, Network};
+use postern_model::plan::{Flows, NamespaceRef, Plan, Step};
+use postern_model::port::{PortRange, Protocol};
+use postern_model::resource::{Element, Place, Resource, ResourceSet};
+
+/// Compares what should be with what is.
+pub fn plan(
+    desired: &ResourceSet,
+    observed: &ResourceSet,
+    namespaces: BTreeMap<SandboxId, NamespaceRef>,
+) -> Plan {
+    let mut plan = Plan { namespaces, ..Plan::default() };
+    let (mut deletes, mut creates) = (Vec::new(), Vec::new());
+    for (key, is) in observed.iter() {
+        match desired.get(key) {
+            None => deletes.push(is.clone()),
+            Some(should) if should == is => {}
+            Some(should) => change(is, should, &mut deletes, &mut creates),
+        }
+    }
+    for (key, should) in desired.iter() {
+        if observed.get(key).is_none() {
+            creates.push(Step::Create(should.clone()));
+        }
+    }
+    let fallen = Fallen::with(&deletes);
+    deletes.sort_by_key(|resource| std::cmp::Reverse(rank(resource)));
+    creates.sort_by_key(|step| match step {
+        Step::Create(resource) | Step::Delete(resource) | Step::Update { to: resource, .. } => {
+            rank(resource)
+        }
+    });
+    for resource in deletes {
+        match resource {
+            Resource::Element(element) => plan.remove.push(element),
+            other if fallen.takes(&other) => {}
+            other => plan.steps.push(Step::Delete(other)),
+        }
+    }
+    for step in creates {
+        match step {
+            Step::Create(Resource::Element(element)) => plan.add.push(element),
+            other => plan.steps.push(other),
+        }
+    }
+    plan.flows = flows_to_end(&plan.remove);
+    plan
+}
+
+/// A resource that differs: changed in place where the kernel can, else made anew.
+fn change(is: &Resource, should: &Resource, deletes: &mut Vec<Resource>, creates: &mut Vec<Step>) {
+    let in_place = match (is, should) {
+        (Resource::Bridge(a), Resource::Bridge(b)) => a.owner == b.owner && a.adopted == b.adopted,
+        (Resource::Veth(a), Resource::Veth(b)) => {
+            let mut like = a.clone();
+            (like.hairpin, like.mtu) = (b.hairpin, b.mtu);
+            like == *b
+        }
+        (Resource::Route { .. }, Resource::Route { .. })
+        | (Resource::Sysctl { .. }, Resource::Sysctl { .. }) => true,
+        _ => false,
+    };
+    if in_place {
+        creates.push(Step::Update { from: is.clone(), to: should.clone() });
+    } else {
+        deletes.push(is.clone());
+        creates.push(Step::Create(should.clone()));
+    }
+}
+
+/// What must be there first has the lower rank.
+fn rank(resource: &Resource) -> u8 {
+    match resource {
+        Resource::Element(_) => 0,
+        Resource::Namespace { .. } => 1,
+        Resource::Bridge(_) => 2,
+        Resource::Sysctl { place: Place::Host, .. } => 3,
+        Resource::Address { place: Place::Host, .. } => 4,
+        Resource::Veth(_) => 5,
+        Resource::Sysctl { place: Place::Sandbox(_), .. } => 6,
+        Resource::Address { place: Place::Sandbox(_), .. } => 7,
+        // A gateway is found only by the routes that lead to it.
+        Resource::Route { via: None, .. } => 8,
+        Resource::Route { destination, .. } if destination.prefix() > 0 => 9,
+        Resource::Route { .. } => 10,
+    }
+}
+
+/// Links and namespaces that go, and everything on them with them.
+struct Fallen {
+    links: BTreeSet<(Place, IfName)>,
+    namespaces: BTreeSet<SandboxId>,
+}
+
+impl Fallen {
+    fn with(deletes: &[Resource]) -> Self {
+        let mut fallen = Self { links: BTreeSet::new(), namespaces: BTreeSet::new() };
+        for resource in deletes {
+            match resource {
+                Resource::Veth(veth) => {
+                    let place = Place::Sandbox(veth.sandbox);
+                    fallen.links.insert((place, veth.interface.clone()));
+                }
+                Resource::Bridge(bridge) if !bridge.adopted => {
+                    fallen.links.insert((Place::Host, bridge.name.clone()));
+                }
+                Resource::Namespace { sandbox, .. } => {
+                    fallen.namespaces.insert(*sandbox);
+                }
+                _ => {}
+            }
+        }
+        fallen
+    }
+
+    /// Whether deleting the resource needs no step of its own.
+    fn takes(&self, resource: &Resource) -> bool {
+        let (place, link) = match resource {
+            // A parameter has no absence, and an adopted bridge stays.
+            Resource::Sysctl { .. } => return true,
+            Resource::Bridge(bridge) => return bridge.adopted,
+            Resource::Address { place, link, .. } | Resource::Route { place, link, .. } => {
+                (*place, link)
+            }
+            Resource::Namespace { .. } | Resource::Veth(_) | Resource::Element(_) => return false,
+        };
+        let in_namespace = matches!(place, Place::Sandbox(id) if self.namespaces.contains(&id));
+        in_namespace || self.links.contains(&(place, link.clone()))
+    }
+}
+
+/// The flows that the removed elements let through.
+fn flows_to_end(removed: &[Element]) -> Vec<Flows> {
+    let gone: BTreeSet<IpAddr> = removed
+        .iter()
+        .filter_map(|element| match element {
+            Element::Endpoint(address, _) => Some(*address),
+            _ => None,
+        })
+        .collect();
+    let ports: BTreeSet<(IpAddr, Protocol, u16)> = removed
+        .iter()
+        .filter_map(|element| match element {
+            Element::Publish { target, protocol, target_port, .. } if !gone.contains(target) => {
+                Some((*target, *protocol, *target_port))
+            }
+            _ => None,
+        })
+        .collect();
+    let mut flows: Vec<Flows> = gone.into_iter().map(Flows::Of).collect();
+    flows.extend(consecutive(ports));
+    flows
+}
+
+fn consecutive(ports: BTreeSet<(IpAddr, Protocol, u16)>) -> Vec<Flows> {
+    let mut runs: Vec<(IpAddr, Protocol, u16, u16)> = Vec::new();
+    for (target, protocol, port) in ports {
+        match runs.last_mut() {
+            Some((t, p, _, last)) if (*t, *p) == (target, protocol) && *last + 1 == port => {
+                *last = port;
+            }
+            _ => runs.push((target, protocol, port, port)),
+        }
+    }
+    let flows = runs.into_iter().filter_map(|(target, protocol, first, last)| {
+        let ports = PortRange::new(first.into(), last.into()).ok()?;
+        Some(Flows::To { target, protocol, ports })
+    });
+    flows.collect()
+}
+
+/// The flows that a changed network no longer lets through; `others` are the other
+/// networks.
+pub fn forbidden<'a>(
+    old: &Network,
+    new: &Network,
+    others: impl IntoIterator<Item = &'a Network>,
+) -> Vec<Flows> {
+    let (before, after) = (crate::desired::network(old), crate::desired::network(new));
+    let lost = |element: fn(IfName) -> Element| {
+        crate::names::bridge_of(old.id, &old.decision).is_some_and(|(_, bridge)| {
+            let key = Resource::Element(element(bridge)).key();
+            before.get(&key).is_some() && after.get(&key).is_none()
+        })
+    };
+    let subnets: Vec<IpNetwork> = old.subnets.iter().map(|subnet| subnet.subnet).collect();
+    let mut flows = Vec::new();
+    if lost(Element::Neighbours) {
+        flows.extend(subnets.iter().map(|subnet| Flows::Between(*subnet, *subnet)));
+    }
+    if lost(Element::Open) {
+        for other in others.into_iter().filter(|other| other.id != old.id) {
+            flows.extend(pairs(&subnets, other));
+        }
+    }
+    flows
+}
+
+fn pairs(subnets: &[IpNetwork], other: &Network) -> Vec<Flows> {
+    let of_family = |subnet: &IpNetwork| other.subnet(Family::of(subnet.ip()));
+    let pair = |subnet: &IpNetwork| Some(Flows::Between(*subnet, of_family(subnet)?.subnet));
+    subnets.iter().filter_map(pair).collect()
+}
+
+/// Takes what an observation cannot see as being what it should be: kernel parameters
+/// (nothing marks them as ours) and adopted bridges (which carry no mark of ours).
+pub fn assume_unobservable(desired: &ResourceSet, observed: &mut ResourceSet) {
+    let adopted: BTreeSet<&IfName> = desired
+        .iter()
+        .filter_map(|(_, resource)| match resource {
+            Resource::Bridge(bridge) if bridge.adopted => Some(&bridge.name),
+            _ => None,
+        })
+        .collect();
+    let unseen = desired.iter().filter(|(_, resource)| match resource {
+        Resource::Sysctl { .. } => true,
+        Resource::Bridge(bridge) => bridge.adopted,
+        Resource::Address { place: Place::Host, link, .. } => adopted.contains(link),
+        _ => false,
+    });
+    observed.extend(unseen.map(|(_, resource)| resource.clone()));
+}
+
+#[cfg(test)]
+#[path = "diff_tests.rs"]
+mod tests;
