@@ -18,6 +18,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("postern.v1.bin"), prost::Message::encode_to_vec(&descriptors))?;
     // No transport: its `connect` constructor would collide with the RPC `Connect`.
-    tonic_prost_build::configure().build_transport(false).compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        // Ordered maps: a request encodes to the same bytes every time, so that a retry
+        // can be told from a different request.
+        .btree_map(".")
+        .compile_fds(descriptors)?;
     Ok(())
 }

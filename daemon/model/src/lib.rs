@@ -8,6 +8,7 @@
 //! | [`topology`] | all records, their indexes, and the change that moves it on |
 //! | [`driver`], [`decision`] | what a driver is, sees and answers |
 //! | [`resource`], [`plan`] | what the kernel should hold, and the steps towards it |
+//! | [`intent`], [`refusal`] | what clients ask, and why not |
 //! | [`event`] | what watchers are told |
 
 pub mod decision;
@@ -15,11 +16,13 @@ pub mod driver;
 pub mod endpoint;
 pub mod event;
 pub mod id;
+pub mod intent;
 pub mod mac;
 pub mod name;
 pub mod network;
 pub mod plan;
 pub mod port;
+pub mod refusal;
 pub mod resource;
 pub mod sandbox;
 pub mod time;

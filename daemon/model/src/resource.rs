@@ -277,7 +277,7 @@ impl Element {
     /// The name of the set or map it belongs to.
     pub const fn set(&self) -> &'static str {
         match self {
-            Self::Bridge(_) => "bridge",
+            Self::Bridge(_) => "bridges",
             Self::Neighbours(_) => "neighbours",
             Self::Open(_) => "open",
             Self::Internal(_) => "internal",

@@ -57,6 +57,8 @@ pub enum Put {
     Lease(NetworkId, IpAddr, Lease),
     /// An address has rested.
     LeaseGone(NetworkId, IpAddr),
+    /// The change of this generation was withdrawn before anybody was told of it.
+    EventGone(u64),
 }
 
 /// What one mutation does to the records: all of it, or nothing.
@@ -143,6 +145,7 @@ impl Topology {
                     leases.remove(address);
                 }
             }
+            Put::EventGone(_) => {}
         }
     }
 

@@ -1,1 +1,16 @@
-//! Skeleton.
+//! The gRPC face: tonic services over a [`Backend`], and the conversions between proto
+//! and model.
+//!
+//! Every field of every request is checked here and nowhere else: what leaves
+//! [`convert`] is an intent of the model, or a refusal that names the field.
+
+mod backend;
+mod convert;
+mod serve;
+mod service;
+mod status;
+
+pub use backend::{
+    Backend, DriverFacts, EndpointFacts, EventItem, NetworkFacts, PageOf, SandboxFacts, SystemFacts,
+};
+pub use serve::{MESSAGE_MAX, ServeError, serve};

@@ -186,6 +186,9 @@ impl Store {
                 batch.insert(lease_key(*network, *address), encoded(encode(lease))?);
             }
             Put::LeaseGone(network, address) => batch.remove(lease_key(*network, *address)),
+            Put::EventGone(generation) => {
+                batch.remove(Kind::Event.key(&generation.to_be_bytes()));
+            }
         }
         Ok(())
     }

@@ -1,0 +1,249 @@
+//! What a client asked for, with every field checked: the form in which requests leave
+//! the edge.
+
+use crate::endpoint::EndpointSpec;
+use crate::event::ObjectKind;
+use crate::name::{Labels, Name};
+use crate::network::NetworkSpec;
+use crate::plan::Plan;
+use crate::port::{ExposedPort, PublishedPort};
+use crate::sandbox::SandboxSpec;
+use crate::time::Timestamp;
+
+/// A mutation with what every mutation carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mutation<T> {
+    /// What is asked for.
+    pub intent: T,
+    /// The client's id for safe retries.
+    pub request_id: Option<String>,
+    /// A hash of method and request, to tell a retry from a mistake.
+    pub digest: u64,
+    /// Check everything, return the plan, change nothing.
+    pub validate_only: bool,
+}
+
+/// What a mutation made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome<T> {
+    /// The object as it is now, or would be.
+    pub object: T,
+    /// The plan; only of a request that changes nothing.
+    pub plan: Option<Plan>,
+}
+
+/// Make a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateNetwork {
+    /// Its name.
+    pub name: Name,
+    /// What it is to be.
+    pub spec: NetworkSpec,
+}
+
+/// Change a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateNetwork {
+    /// Name or uid.
+    pub network: String,
+    /// What it is to be.
+    pub spec: NetworkSpec,
+    /// What the new spec is based on.
+    pub revision: u64,
+}
+
+/// Delete a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteNetwork {
+    /// Name or uid.
+    pub network: String,
+}
+
+/// Delete every unused network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PruneNetworks {
+    /// Only those that match.
+    pub filter: Filter,
+    /// Only those made before.
+    pub created_before: Option<Timestamp>,
+    /// Name them only.
+    pub validate_only: bool,
+}
+
+/// Make a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateSandbox {
+    /// Its name.
+    pub name: Name,
+    /// What it is to be.
+    pub spec: SandboxSpec,
+}
+
+/// Change a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateSandbox {
+    /// Name or uid.
+    pub sandbox: String,
+    /// The labels.
+    pub labels: Labels,
+    /// What they are based on.
+    pub revision: u64,
+}
+
+/// Delete a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteSandbox {
+    /// Name or uid.
+    pub sandbox: String,
+    /// Disconnect its endpoints first.
+    pub force: bool,
+}
+
+/// Make an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateEndpoint {
+    /// Its name.
+    pub name: Name,
+    /// Name or uid.
+    pub network: String,
+    /// What it is to be.
+    pub spec: EndpointSpec,
+}
+
+/// Join an endpoint to a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinEndpoint {
+    /// Name or uid.
+    pub endpoint: String,
+    /// Name or uid.
+    pub sandbox: String,
+}
+
+/// Take an endpoint out of its sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaveEndpoint {
+    /// Name or uid.
+    pub endpoint: String,
+}
+
+/// Delete an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteEndpoint {
+    /// Name or uid.
+    pub endpoint: String,
+}
+
+/// Make an endpoint and join it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connect {
+    /// Name or uid.
+    pub network: String,
+    /// Name or uid.
+    pub sandbox: String,
+    /// The endpoint's name; none means `<sandbox>.<network>`.
+    pub name: Option<Name>,
+    /// What it is to be.
+    pub spec: EndpointSpec,
+}
+
+/// Which endpoint to disconnect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disconnect {
+    /// This one, by name or uid.
+    Endpoint(String),
+    /// The only one of this sandbox on this network.
+    Pair {
+        /// Name or uid.
+        network: String,
+        /// Name or uid.
+        sandbox: String,
+    },
+}
+
+/// Change an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateEndpoint {
+    /// Name or uid.
+    pub endpoint: String,
+    /// Further names.
+    pub aliases: Vec<Name>,
+    /// Ports the workload serves.
+    pub exposed: Vec<ExposedPort>,
+    /// Ports published on the host.
+    pub published: Vec<PublishedPort>,
+    /// Free labels.
+    pub labels: Labels,
+    /// What the change is based on.
+    pub revision: u64,
+}
+
+/// Which objects to return.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Of these names or uids; empty means all.
+    pub names: Vec<String>,
+    /// With all of these labels; an empty value matches any.
+    pub labels: Labels,
+}
+
+impl Filter {
+    /// Whether an object is to be returned.
+    pub fn matches(&self, name: &str, uid: &str, labels: &Labels) -> bool {
+        let named = self.names.is_empty() || self.names.iter().any(|n| n == name || n == uid);
+        named
+            && self.labels.iter().all(|(key, wanted)| {
+                labels.get(key).is_some_and(|value| wanted.is_empty() || value == wanted)
+            })
+    }
+}
+
+/// One page of a list, in the order of names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Most objects.
+    pub size: usize,
+    /// Only names after this one.
+    pub after: Option<String>,
+}
+
+/// Which networks to return.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListNetworks {
+    /// Which page.
+    pub page: Page,
+    /// Which ones.
+    pub filter: Filter,
+    /// Only of this driver.
+    pub driver: Option<String>,
+}
+
+/// Which sandboxes to return.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListSandboxes {
+    /// Which page.
+    pub page: Page,
+    /// Which ones.
+    pub filter: Filter,
+}
+
+/// Which endpoints to return.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListEndpoints {
+    /// Which page.
+    pub page: Page,
+    /// Which ones.
+    pub filter: Filter,
+    /// Only of this network, by name or uid.
+    pub network: Option<String>,
+    /// Only in this sandbox, by name or uid.
+    pub sandbox: Option<String>,
+}
+
+/// Which events to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchEvents {
+    /// What came after this generation; none means only what comes from now on.
+    pub after: Option<u64>,
+    /// Only about these kinds; empty means all.
+    pub kinds: Vec<ObjectKind>,
+}

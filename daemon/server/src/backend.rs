@@ -1,0 +1,199 @@
+//! What the services need of the daemon, in the model's words.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+
+use futures::Stream;
+use postern_model::driver::DriverInfo;
+use postern_model::endpoint::Endpoint;
+use postern_model::event::Event;
+use postern_model::intent::{
+    Connect, CreateEndpoint, CreateNetwork, CreateSandbox, DeleteEndpoint, DeleteNetwork,
+    DeleteSandbox, Disconnect, JoinEndpoint, LeaveEndpoint, ListEndpoints, ListNetworks,
+    ListSandboxes, Mutation, Outcome, PruneNetworks, UpdateEndpoint, UpdateNetwork, UpdateSandbox,
+    WatchEvents,
+};
+use postern_model::network::Network;
+use postern_model::plan::Plan;
+use postern_model::refusal::Refusal;
+use postern_model::sandbox::Sandbox;
+use postern_model::time::Timestamp;
+
+/// A network with what its record does not say.
+#[derive(Debug, Clone)]
+pub struct NetworkFacts {
+    /// The record.
+    pub network: Network,
+    /// The kernel's name of its bridge.
+    pub bridge: Option<String>,
+    /// How many endpoints it has.
+    pub endpoints: usize,
+}
+
+/// A sandbox with what its record does not say.
+#[derive(Debug, Clone)]
+pub struct SandboxFacts {
+    /// The record.
+    pub sandbox: Sandbox,
+    /// uids of its endpoints in the order of their interfaces.
+    pub endpoints: Vec<String>,
+}
+
+/// An endpoint with what its record does not say.
+#[derive(Debug, Clone)]
+pub struct EndpointFacts {
+    /// The record.
+    pub endpoint: Endpoint,
+    /// The network's name.
+    pub network: String,
+    /// The sandbox's name, while joined.
+    pub sandbox: Option<String>,
+}
+
+/// A loaded driver.
+pub type DriverFacts = DriverInfo;
+
+/// The daemon as it is.
+#[derive(Debug, Clone)]
+pub struct SystemFacts {
+    /// The daemon's version.
+    pub version: String,
+    /// When it started.
+    pub started: Timestamp,
+    /// The kernel's release.
+    pub kernel: String,
+    /// Where the store is.
+    pub state_dir: PathBuf,
+    /// Where socket and namespaces are.
+    pub run_dir: PathBuf,
+    /// The newest generation.
+    pub generation: u64,
+    /// How many networks.
+    pub networks: usize,
+    /// How many sandboxes.
+    pub sandboxes: usize,
+    /// How many endpoints.
+    pub endpoints: usize,
+    /// The loaded drivers.
+    pub drivers: Vec<DriverFacts>,
+    /// What the kernel can do.
+    pub features: BTreeMap<String, bool>,
+}
+
+/// One item of an event stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventItem {
+    /// A change.
+    Event(Event),
+    /// Changes before this generation are no longer kept and were skipped.
+    Lost {
+        /// The first that is kept.
+        first_available: u64,
+    },
+}
+
+/// A page: the objects, and the name to continue after if there are more.
+pub type PageOf<T> = (Vec<T>, Option<String>);
+
+/// What the services need of the daemon. Every future of a mutation runs to its end
+/// whatever becomes of the connection; the implementation sees to that.
+pub trait Backend: Clone + Send + Sync + 'static {
+    /// Makes a network.
+    fn create_network(
+        &self,
+        request: Mutation<CreateNetwork>,
+    ) -> impl Future<Output = Result<Outcome<NetworkFacts>, Refusal>> + Send;
+    /// Returns a network.
+    fn get_network(&self, reference: &str) -> Result<NetworkFacts, Refusal>;
+    /// Returns networks.
+    fn list_networks(&self, query: &ListNetworks) -> Result<PageOf<NetworkFacts>, Refusal>;
+    /// Changes a network.
+    fn update_network(
+        &self,
+        request: Mutation<UpdateNetwork>,
+    ) -> impl Future<Output = Result<Outcome<NetworkFacts>, Refusal>> + Send;
+    /// Deletes a network.
+    fn delete_network(
+        &self,
+        request: Mutation<DeleteNetwork>,
+    ) -> impl Future<Output = Result<Outcome<()>, Refusal>> + Send;
+    /// Deletes unused networks and names them.
+    fn prune_networks(
+        &self,
+        request: PruneNetworks,
+    ) -> impl Future<Output = Result<Vec<String>, Refusal>> + Send;
+
+    /// Makes a sandbox.
+    fn create_sandbox(
+        &self,
+        request: Mutation<CreateSandbox>,
+    ) -> impl Future<Output = Result<Outcome<SandboxFacts>, Refusal>> + Send;
+    /// Returns a sandbox.
+    fn get_sandbox(&self, reference: &str) -> Result<SandboxFacts, Refusal>;
+    /// Returns sandboxes.
+    fn list_sandboxes(&self, query: &ListSandboxes) -> Result<PageOf<SandboxFacts>, Refusal>;
+    /// Changes a sandbox.
+    fn update_sandbox(
+        &self,
+        request: Mutation<UpdateSandbox>,
+    ) -> impl Future<Output = Result<Outcome<SandboxFacts>, Refusal>> + Send;
+    /// Deletes a sandbox.
+    fn delete_sandbox(
+        &self,
+        request: Mutation<DeleteSandbox>,
+    ) -> impl Future<Output = Result<Outcome<()>, Refusal>> + Send;
+
+    /// Makes an endpoint.
+    fn create_endpoint(
+        &self,
+        request: Mutation<CreateEndpoint>,
+    ) -> impl Future<Output = Result<Outcome<EndpointFacts>, Refusal>> + Send;
+    /// Joins an endpoint to a sandbox.
+    fn join_endpoint(
+        &self,
+        request: Mutation<JoinEndpoint>,
+    ) -> impl Future<Output = Result<Outcome<EndpointFacts>, Refusal>> + Send;
+    /// Takes an endpoint out of its sandbox.
+    fn leave_endpoint(
+        &self,
+        request: Mutation<LeaveEndpoint>,
+    ) -> impl Future<Output = Result<Outcome<EndpointFacts>, Refusal>> + Send;
+    /// Deletes an endpoint.
+    fn delete_endpoint(
+        &self,
+        request: Mutation<DeleteEndpoint>,
+    ) -> impl Future<Output = Result<Outcome<()>, Refusal>> + Send;
+    /// Makes an endpoint and joins it.
+    fn connect(
+        &self,
+        request: Mutation<Connect>,
+    ) -> impl Future<Output = Result<Outcome<EndpointFacts>, Refusal>> + Send;
+    /// Takes an endpoint out of its sandbox and deletes it.
+    fn disconnect(
+        &self,
+        request: Mutation<Disconnect>,
+    ) -> impl Future<Output = Result<Outcome<()>, Refusal>> + Send;
+    /// Returns an endpoint.
+    fn get_endpoint(&self, reference: &str) -> Result<EndpointFacts, Refusal>;
+    /// Returns endpoints.
+    fn list_endpoints(&self, query: &ListEndpoints) -> Result<PageOf<EndpointFacts>, Refusal>;
+    /// Changes an endpoint.
+    fn update_endpoint(
+        &self,
+        request: Mutation<UpdateEndpoint>,
+    ) -> impl Future<Output = Result<Outcome<EndpointFacts>, Refusal>> + Send;
+
+    /// Streams changes.
+    fn watch_events(
+        &self,
+        request: WatchEvents,
+    ) -> Result<impl Stream<Item = Result<EventItem, Refusal>> + Send + 'static, Refusal>;
+
+    /// Returns what the daemon is.
+    fn system(&self) -> SystemFacts;
+    /// Compares the kernel with what should be.
+    fn drift(&self) -> impl Future<Output = Result<Plan, Refusal>> + Send;
+    /// Compares and repairs.
+    fn reconcile(&self) -> impl Future<Output = Result<Plan, Refusal>> + Send;
+}

@@ -1,0 +1,27 @@
+//! From proto to intent, from record to proto.
+//!
+//! Each request is destructured with every field named, so that a field added to the
+//! proto and forgotten here does not compile.
+
+mod endpoint;
+mod event;
+mod fields;
+mod network;
+mod sandbox;
+mod shared;
+mod system;
+
+pub(crate) use endpoint::{
+    connect, create_endpoint, delete_endpoint, disconnect, endpoint, join_endpoint, leave_endpoint,
+    list_endpoints, update_endpoint,
+};
+pub(crate) use event::{event_item, watch_events};
+pub(crate) use network::{
+    create_network, delete_network, list_networks, network, prune_networks, update_network,
+};
+pub(crate) use sandbox::{create_sandbox, delete_sandbox, list_sandboxes, sandbox, update_sandbox};
+pub(crate) use shared::{next_token, outcome, plan_steps, reference};
+pub(crate) use system::info;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! The daemon itself.
+
+use postern_model::driver::DriverInfo;
+use postern_proto::v1;
+
+use super::shared::timestamp;
+use crate::backend::SystemFacts;
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+pub(crate) fn info(facts: SystemFacts) -> v1::GetInfoResponse {
+    v1::GetInfoResponse {
+        version: facts.version,
+        start_time: Some(timestamp(facts.started)),
+        kernel: facts.kernel,
+        state_dir: facts.state_dir.to_string_lossy().into_owned(),
+        run_dir: facts.run_dir.to_string_lossy().into_owned(),
+        generation: facts.generation,
+        networks: count(facts.networks),
+        sandboxes: count(facts.sandboxes),
+        endpoints: count(facts.endpoints),
+        drivers: facts.drivers.into_iter().map(driver).collect(),
+        features: facts.features.into_iter().collect(),
+    }
+}
+
+fn driver(driver: DriverInfo) -> v1::DriverInfo {
+    v1::DriverInfo {
+        name: driver.manifest.name.to_string(),
+        version: driver.manifest.version,
+        digest: driver.digest,
+        built_in: driver.built_in,
+        summary: driver.manifest.summary,
+        capabilities: driver.granted.iter().map(ToString::to_string).collect(),
+    }
+}

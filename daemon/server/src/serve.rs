@@ -1,0 +1,76 @@
+//! The server: every service, health and reflection on a unix socket.
+
+use std::future::Future;
+
+use futures::Stream;
+use postern_proto::v1::endpoint_service_server::EndpointServiceServer;
+use postern_proto::v1::event_service_server::EventServiceServer;
+use postern_proto::v1::network_service_server::NetworkServiceServer;
+use postern_proto::v1::sandbox_service_server::SandboxServiceServer;
+use postern_proto::v1::system_service_server::SystemServiceServer;
+use tokio::net::UnixStream;
+use tonic::transport::Server;
+
+use crate::backend::Backend;
+use crate::service::{Endpoints, Events, Networks, Sandboxes, System};
+
+/// Largest request, bytes; larger ones get OUT_OF_RANGE from tonic before they are read.
+pub const MESSAGE_MAX: usize = 1 << 20;
+/// Requests of one connection that are worked on at once; further ones wait.
+const CONCURRENCY_MAX: usize = 64;
+/// Streams of one connection (RFC 9113 §5.1.2).
+const STREAMS_MAX: u32 = 256;
+
+/// The server cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The reflection service cannot read the API's descriptors.
+    #[error("the API's descriptors cannot be read")]
+    Reflection(#[source] tonic_reflection::server::Error),
+    /// The transport failed.
+    #[error("the transport failed")]
+    Transport(#[source] tonic::transport::Error),
+}
+
+/// Serves the API on accepted connections until `shutdown` ends. Watches end then too:
+/// their streams would otherwise keep the server from ending.
+///
+/// # Errors
+/// Reflection cannot be set up, or the transport fails.
+pub async fn serve<B: Backend>(
+    backend: B,
+    connections: impl Stream<Item = std::io::Result<UnixStream>>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    macro_rules! served {
+        ($server:ty, $service:expr) => {{
+            health.set_serving::<$server>().await;
+            <$server>::new($service).max_decoding_message_size(MESSAGE_MAX)
+        }};
+    }
+    let networks = served!(NetworkServiceServer<Networks<B>>, Networks(backend.clone()));
+    let sandboxes = served!(SandboxServiceServer<Sandboxes<B>>, Sandboxes(backend.clone()));
+    let endpoints = served!(EndpointServiceServer<Endpoints<B>>, Endpoints(backend.clone()));
+    let events = served!(EventServiceServer<Events<B>>, Events(backend.clone()));
+    let system = served!(SystemServiceServer<System<B>>, System(backend));
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(postern_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Server::builder()
+        .concurrency_limit_per_connection(CONCURRENCY_MAX)
+        .max_concurrent_streams(STREAMS_MAX)
+        .add_service(health_service)
+        .add_service(reflection().build_v1().map_err(ServeError::Reflection)?)
+        .add_service(reflection().build_v1alpha().map_err(ServeError::Reflection)?)
+        .add_service(networks)
+        .add_service(sandboxes)
+        .add_service(endpoints)
+        .add_service(events)
+        .add_service(system)
+        .serve_with_incoming_shutdown(connections, shutdown)
+        .await
+        .map_err(ServeError::Transport)
+}

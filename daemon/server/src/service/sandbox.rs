@@ -1,0 +1,72 @@
+//! Sandboxes over gRPC.
+
+use postern_proto::v1;
+use tonic::{Request, Response, Status};
+
+use crate::backend::Backend;
+use crate::convert;
+use crate::status::status;
+
+/// The service over a backend.
+#[derive(Debug, Clone)]
+pub(crate) struct Sandboxes<B>(pub(crate) B);
+
+#[tonic::async_trait]
+impl<B: Backend> v1::sandbox_service_server::SandboxService for Sandboxes<B> {
+    async fn create(
+        &self,
+        request: Request<v1::CreateSandboxRequest>,
+    ) -> Result<Response<v1::CreateSandboxResponse>, Status> {
+        let intent = convert::create_sandbox(request.into_inner()).map_err(status)?;
+        let outcome = self.0.create_sandbox(intent).await.map_err(status)?;
+        let (object, plan) = convert::outcome(outcome);
+        Ok(Response::new(v1::CreateSandboxResponse {
+            sandbox: Some(convert::sandbox(object)),
+            plan,
+        }))
+    }
+
+    async fn get(
+        &self,
+        request: Request<v1::GetSandboxRequest>,
+    ) -> Result<Response<v1::GetSandboxResponse>, Status> {
+        let v1::GetSandboxRequest { sandbox } = request.into_inner();
+        let reference = convert::reference("sandbox", &sandbox).map_err(status)?;
+        let facts = self.0.get_sandbox(&reference).map_err(status)?;
+        Ok(Response::new(v1::GetSandboxResponse { sandbox: Some(convert::sandbox(facts)) }))
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::ListSandboxesRequest>,
+    ) -> Result<Response<v1::ListSandboxesResponse>, Status> {
+        let query = convert::list_sandboxes(request.into_inner()).map_err(status)?;
+        let (facts, next) = self.0.list_sandboxes(&query).map_err(status)?;
+        let sandboxes = facts.into_iter().map(convert::sandbox).collect();
+        let next_token = convert::next_token(next);
+        Ok(Response::new(v1::ListSandboxesResponse { sandboxes, next_token }))
+    }
+
+    async fn update(
+        &self,
+        request: Request<v1::UpdateSandboxRequest>,
+    ) -> Result<Response<v1::UpdateSandboxResponse>, Status> {
+        let intent = convert::update_sandbox(request.into_inner()).map_err(status)?;
+        let outcome = self.0.update_sandbox(intent).await.map_err(status)?;
+        let (object, plan) = convert::outcome(outcome);
+        Ok(Response::new(v1::UpdateSandboxResponse {
+            sandbox: Some(convert::sandbox(object)),
+            plan,
+        }))
+    }
+
+    async fn delete(
+        &self,
+        request: Request<v1::DeleteSandboxRequest>,
+    ) -> Result<Response<v1::DeleteSandboxResponse>, Status> {
+        let intent = convert::delete_sandbox(request.into_inner()).map_err(status)?;
+        let outcome = self.0.delete_sandbox(intent).await.map_err(status)?;
+        let ((), plan) = convert::outcome(outcome);
+        Ok(Response::new(v1::DeleteSandboxResponse { plan }))
+    }
+}
