@@ -1,0 +1,50 @@
+//! Plans and drift.
+
+use postern_proto::v1::PlanStep;
+use postern_proto::v1::plan_step::Action;
+
+use super::table;
+
+/// The steps in their order.
+pub(crate) fn table(steps: &[PlanStep]) -> String {
+    if steps.is_empty() {
+        return "nothing to do".to_owned();
+    }
+    let rows = steps
+        .iter()
+        .map(|step| [action(step.action()).to_owned(), step.kind.clone(), step.object.clone()]);
+    table::table(["ACTION", "KIND", "OBJECT"], rows.collect())
+}
+
+fn action(action: Action) -> &'static str {
+    match action {
+        Action::Unspecified => "?",
+        Action::Create => "create",
+        Action::Update => "update",
+        Action::Delete => "delete",
+        Action::EndFlows => "end flows",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_in_their_order() {
+        let step = |action: Action, kind: &str, object: &str| PlanStep {
+            action: action.into(),
+            kind: kind.into(),
+            object: object.into(),
+        };
+        let steps =
+            [step(Action::Create, "bridge", "pst-1"), step(Action::EndFlows, "flows", "10.0.0.2")];
+        assert_eq!(
+            table(&steps),
+            "ACTION      KIND     OBJECT\n\
+             create      bridge   pst-1\n\
+             end flows   flows    10.0.0.2"
+        );
+        assert_eq!(table(&[]), "nothing to do");
+    }
+}
