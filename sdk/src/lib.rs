@@ -1,1 +1,67 @@
-//! Skeleton.
+//! What a Postern network driver is written with.
+//!
+//! A driver answers one question: what should exist for this network, for this endpoint?
+//! It is a library crate of type `cdylib` built for `wasm32-unknown-unknown`; the module
+//! that `cargo build` leaves is what the daemon loads.
+//!
+//! ```
+//! use postern_sdk::{
+//!     Attach, Context, Driver, EndpointDecision, EndpointView, Fault, Manifest,
+//!     NetworkDecision, NetworkView,
+//! };
+//!
+//! struct Quiet;
+//!
+//! impl Driver for Quiet {
+//!     fn describe() -> Manifest {
+//!         Manifest {
+//!             name: "quiet".to_owned(),
+//!             version: env!("CARGO_PKG_VERSION").to_owned(),
+//!             summary: "Networks without any link".to_owned(),
+//!             capabilities: Vec::new(),
+//!             options: Vec::new(),
+//!             addressing: false,
+//!             attach: Attach::Own,
+//!             max_networks: None,
+//!         }
+//!     }
+//!
+//!     fn network(_: &Context, _: &NetworkView) -> Result<NetworkDecision, Fault> {
+//!         Ok(NetworkDecision::default())
+//!     }
+//!
+//!     fn endpoint(
+//!         _: &Context,
+//!         _: &NetworkView,
+//!         _: &EndpointView,
+//!     ) -> Result<EndpointDecision, Fault> {
+//!         Ok(EndpointDecision::default())
+//!     }
+//! }
+//!
+//! postern_sdk::export_driver!(Quiet);
+//! # fn main() {}
+//! ```
+//!
+//! The crate builds for the author's own machine too, where the export is left out and
+//! the log goes to standard error: a driver's tests are ordinary `cargo test`.
+//!
+//! The types are those of the WIT contract, `wit/driver.wit`, which documents every field.
+//! What is added to them here only makes them shorter to write.
+
+#[doc(hidden)]
+pub mod bindings;
+mod decision;
+mod driver;
+mod fault;
+mod view;
+
+pub mod log;
+
+pub use bindings::postern::driver::types::{
+    Address, AdoptLink, Attach, BridgeLink, Capability, Context, Desired, EndpointDecision,
+    EndpointView, Entry, Family, Fault, Filter, Link, LinkKind, Manifest, Masquerade,
+    NetworkDecision, NetworkView, OptionScope, OptionSpec, PortBinding, Protocol, Route, Side,
+    SubnetView, Sysctl, VethLink, Violation,
+};
+pub use driver::{Driver, Exported};

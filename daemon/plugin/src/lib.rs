@@ -1,1 +1,45 @@
-//! Skeleton.
+//! The host of WASM drivers: load, limits, calls, registry.
+//!
+//! A driver is a WebAssembly component that answers questions about networks and endpoints
+//! (the contract is `sdk/wit/driver.wit`). It is given nothing but the question and a log:
+//! no WASI, no clock, no randomness. Each call runs in an instance of its own, made for it
+//! and dropped after it, so that nothing outlives a call, a crash included.
+//!
+//! | step | where |
+//! |---|---|
+//! | size, form, imports and contract version of the bytes | `inspect` |
+//! | compiled, in a child process with limits of its own | `compile` |
+//! | kept on disk | `cache` |
+//! | checked against the contract once, and registered | `host` |
+//! | called, under every limit | `driver`, `call`, `engine` |
+//! | shown the model's views; its answer parsed into the model | `view`, `answer` |
+//!
+//! What comes back is well-formed, with bounded sizes. Whether it is *admissible* (names of
+//! others, capabilities, addresses) is not decided here.
+
+mod answer;
+mod built_in;
+mod cache;
+mod call;
+mod compile;
+mod contract;
+mod driver;
+mod engine;
+mod gate;
+mod host;
+mod inspect;
+mod limits;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use cache::CacheError;
+pub use call::{CallError, Fault};
+pub use compile::{
+    COMPILE_ARGUMENT, CompileChildError, CompileError, Compiler, compile_child_main,
+};
+pub use driver::LoadedDriver;
+pub use host::{DriverHost, HostOptions, LoadError, OpenError};
+pub use inspect::InspectError;
+pub use limits::{Limit, LimitHit, Limits};

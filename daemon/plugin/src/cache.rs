@@ -1,0 +1,200 @@
+//! Machine code on disk, so that a driver is compiled once.
+//!
+//! A file of the cache is code that the daemon runs, so it is read only if the daemon wrote
+//! it: the folder and the file are its own and closed to everybody else, and the file ends
+//! with a checksum of the rest.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use nix::unistd::geteuid;
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+const SUFFIX: &str = ".cwasm";
+const CHECKSUM: usize = 32;
+
+/// Why the cache cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// An operation on a file failed.
+    #[error("cannot {operation} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// With which file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The folder is another user's, who could put code into it.
+    #[error("{} belongs to user {owner}, not to the daemon's", path.display())]
+    Owner {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
+    /// What was written just now does not load.
+    #[error("the code just compiled does not load: {reason}")]
+    Unloadable {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The folder of compiled drivers.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    folder: PathBuf,
+    compatibility: String,
+}
+
+impl Cache {
+    /// Opens the folder, made if need be, and removes what other engines compiled.
+    pub(crate) fn open(folder: &Path, engine: &Engine) -> Result<Self, CacheError> {
+        let failed =
+            |operation, source| CacheError::Io { operation, path: folder.to_owned(), source };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|source| failed("make", source))?;
+        let metadata = fs::symlink_metadata(folder).map_err(|source| failed("read", source))?;
+        if metadata.uid() != geteuid().as_raw() || !metadata.is_dir() {
+            return Err(CacheError::Owner { path: folder.to_owned(), owner: metadata.uid() });
+        }
+        if metadata.mode() & 0o077 != 0 {
+            fs::set_permissions(folder, Permissions::from_mode(0o700))
+                .map_err(|source| failed("close", source))?;
+        }
+        let cache = Self { folder: folder.to_owned(), compatibility: compatibility(engine) };
+        cache.prune().map_err(|source| failed("tidy", source))?;
+        Ok(cache)
+    }
+
+    fn path(&self, digest: &str) -> PathBuf {
+        self.folder.join(format!("{digest}-{}{SUFFIX}", self.compatibility))
+    }
+
+    fn prune(&self) -> io::Result<()> {
+        let ours = format!("-{}{SUFFIX}", self.compatibility);
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if (name.ends_with(SUFFIX) && !name.ends_with(&ours)) || name.ends_with(".tmp") {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The component compiled from a module of this digest; none if there is none, or what
+    /// is there is not whole, not ours or not this engine's.
+    pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
+        let path = self.path(digest);
+        match read(&path) {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!(path = %path.display(), "compiled driver is damaged; compiling again");
+                return None;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "cannot read compiled driver");
+                return None;
+            }
+        }
+        match deserialize(engine, &path) {
+            Ok(component) => Some(component),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "cannot load compiled driver");
+                None
+            }
+        }
+    }
+
+    /// Writes what was compiled from a module of this digest, and loads it.
+    pub(crate) fn store(
+        &self,
+        engine: &Engine,
+        digest: &str,
+        code: &[u8],
+    ) -> Result<Component, CacheError> {
+        let path = self.path(digest);
+        self.write(&path, code).map_err(|source| CacheError::Io {
+            operation: "write",
+            path: path.clone(),
+            source,
+        })?;
+        deserialize(engine, &path)
+            .map_err(|error| CacheError::Unloadable { reason: format!("{error:#}") })
+    }
+
+    /// Writes all of a file or nothing: readers see the old one or the new one.
+    fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
+        let mut temporary = tempfile(&self.folder)?;
+        let written = (|| {
+            temporary.1.write_all(code)?;
+            temporary.1.write_all(&Sha256::digest(code))?;
+            temporary.1.sync_all()?;
+            fs::rename(&temporary.0, path)?;
+            File::open(&self.folder)?.sync_all()
+        })();
+        if written.is_err() {
+            // Nothing more can be done about it; the next start removes it.
+            let _ = fs::remove_file(&temporary.0);
+        }
+        written
+    }
+}
+
+/// A new file that no other process and no other thread writes.
+fn tempfile(folder: &Path) -> io::Result<(PathBuf, File)> {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = folder.join(format!("{}-{number}.tmp", std::process::id()));
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    Ok((path, file))
+}
+
+/// Whether the file is ours and whole.
+fn read(path: &Path) -> io::Result<bool> {
+    let mut file =
+        OpenOptions::new().read(true).custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.uid() != geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
+        return Ok(false);
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let Some((code, checksum)) = bytes.split_last_chunk::<CHECKSUM>() else {
+        return Ok(false);
+    };
+    Ok(Sha256::digest(code).as_slice() == checksum)
+}
+
+#[expect(unsafe_code, reason = "loading machine code is unsafe by nature")]
+fn deserialize(engine: &Engine, path: &Path) -> Result<Component, wasmtime::Error> {
+    // SAFETY: the file was written by this daemon from wasmtime's own output, into a folder
+    // that only its user can change, and its checksum has been verified or it was written
+    // just now. It is replaced by renaming only, so what is mapped never changes. wasmtime
+    // itself refuses what another version or configuration made.
+    unsafe { Component::deserialize_file(engine, path) }
+}
+
+/// What tells this engine's code from others'.
+fn compatibility(engine: &Engine) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    // The way from core module to component is the daemon's, not the engine's.
+    env!("CARGO_PKG_VERSION").hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}

@@ -1,0 +1,204 @@
+//! A driver that is loaded, and calls of it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use postern_model::decision::{EndpointDecision, NetworkDecision};
+use postern_model::driver::{Context, DriverInfo, EndpointView, NetworkView};
+use wasmtime::{Engine, Error, Store};
+
+use crate::answer::{self, Invalid};
+use crate::call::{CallError, CallState, Fault, Phase, classify, panic_text};
+use crate::contract::v0_1::{self as wit, NetworkDriver, NetworkDriverPre};
+use crate::engine::{Ticker, ticks};
+use crate::gate::Gate;
+use crate::limits::{Limit, LimitHit, Limits};
+use crate::view;
+
+/// What all drivers of a host share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    pub(crate) limits: Limits,
+    pub(crate) ticker: Ticker,
+    pub(crate) gate: Gate,
+}
+
+/// What is called: a component that is checked and linked once, and made anew for each call.
+pub(crate) struct Callee {
+    shared: Arc<Shared>,
+    gate: Gate,
+    pre: NetworkDriverPre<CallState>,
+}
+
+impl Callee {
+    pub(crate) fn new(shared: Arc<Shared>, pre: NetworkDriverPre<CallState>) -> Self {
+        let gate = Gate::new(shared.limits.calls_per_driver, shared.limits.queued);
+        Self { shared, gate, pre }
+    }
+
+    /// Calls one function of a fresh instance, under every limit.
+    fn call<T>(
+        &self,
+        driver: &str,
+        request: &str,
+        function: impl FnOnce(&NetworkDriver, &mut Store<CallState>) -> Result<T, Error>,
+    ) -> Result<T, CallError> {
+        let shared = &*self.shared;
+        let full = || CallError::Limit(LimitHit::new(Limit::Queued, shared.limits.queued, None));
+        let _own = self.gate.enter().ok_or_else(full)?;
+        let _all = shared.gate.enter().ok_or_else(full)?;
+        let _ticking = shared.ticker.tick();
+        let state = CallState::new(driver, request, &shared.limits);
+        let answer = catch_unwind(AssertUnwindSafe(|| self.run(state, function)));
+        answer.unwrap_or_else(|panic| Err(CallError::Host { reason: panic_text(&*panic) }))
+    }
+
+    fn run<T>(
+        &self,
+        state: CallState,
+        function: impl FnOnce(&NetworkDriver, &mut Store<CallState>) -> Result<T, Error>,
+    ) -> Result<T, CallError> {
+        let Shared { engine, limits, .. } = &*self.shared;
+        let mut store = Store::new(engine, state);
+        store.limiter(|state| state);
+        store.set_hostcall_fuel(limits.result_bytes);
+        store.set_max_component_handles(limits.handles);
+        store
+            .set_fuel(limits.fuel)
+            .map_err(|error| CallError::Host { reason: format!("{error:#}") })?;
+        let sort = |error: &Error, phase, began, store: &Store<CallState>| {
+            let error = classify(error, phase, began, store.data(), limits);
+            report(&error, store.data());
+            error
+        };
+        let began = begin(&mut store, Phase::Instantiate, limits);
+        let driver = self
+            .pre
+            .instantiate(&mut store)
+            .map_err(|error| sort(&error, Phase::Instantiate, began, &store))?;
+        let began = begin(&mut store, Phase::Call, limits);
+        let answer = function(&driver, &mut store)
+            .map_err(|error| sort(&error, Phase::Call, began, &store))?;
+        report_dropped(store.data());
+        Ok(answer)
+    }
+
+    pub(crate) fn describe(&self) -> Result<wit::Manifest, CallError> {
+        self.call("", "", |driver, store| driver.postern_driver_driver().call_describe(store))
+    }
+
+    pub(crate) fn network(
+        &self,
+        driver: &str,
+        context: &Context,
+        view: &NetworkView,
+    ) -> Result<wit::NetworkDecision, CallError> {
+        let (request, view) = (view::context(context), view::network(view));
+        self.call(driver, &context.request_id, |driver, store| {
+            driver.postern_driver_driver().call_network(store, &request, &view)
+        })?
+        .map_err(|fault| self.fault(&fault))
+    }
+
+    pub(crate) fn endpoint(
+        &self,
+        driver: &str,
+        context: &Context,
+        network: &NetworkView,
+        endpoint: &EndpointView,
+    ) -> Result<wit::EndpointDecision, CallError> {
+        let request = view::context(context);
+        let (network, endpoint) = (view::network(network), view::endpoint(endpoint));
+        self.call(driver, &context.request_id, |driver, store| {
+            driver.postern_driver_driver().call_endpoint(store, &request, &network, &endpoint)
+        })?
+        .map_err(|fault| self.fault(&fault))
+    }
+
+    fn fault(&self, fault: &wit::Fault) -> CallError {
+        CallError::Fault(Fault::of(fault, &self.shared.limits))
+    }
+}
+
+/// Starts the clock of a phase.
+fn begin(store: &mut Store<CallState>, phase: Phase, limits: &Limits) -> Instant {
+    store.set_epoch_deadline(ticks(phase.wall(limits)));
+    Instant::now()
+}
+
+fn report(error: &CallError, state: &CallState) {
+    tracing::warn!(driver = state.driver(), request = state.request(), %error, "driver failed");
+    report_dropped(state);
+}
+
+fn report_dropped(state: &CallState) {
+    let lines = state.lines_dropped();
+    if lines > 0 {
+        let (driver, request) = (state.driver(), state.request());
+        tracing::warn!(driver, request, lines, "log lines of the driver dropped");
+    }
+}
+
+fn bad(invalid: Invalid) -> CallError {
+    CallError::BadDecision { path: invalid.path, reason: invalid.reason }
+}
+
+/// A driver that is loaded. Calls are independent of each other and may come from any
+/// thread; they take some 50 µs of it, and at most the limits' time.
+pub struct LoadedDriver {
+    info: DriverInfo,
+    callee: Callee,
+}
+
+impl LoadedDriver {
+    pub(crate) const fn new(info: DriverInfo, callee: Callee) -> Self {
+        Self { info, callee }
+    }
+
+    /// What the driver is, and what it may.
+    pub const fn info(&self) -> &DriverInfo {
+        &self.info
+    }
+
+    /// What should exist for a network. The answer is well-formed, and no more than that:
+    /// whether it is admissible is for the caller to see.
+    ///
+    /// # Errors
+    /// The driver refuses, fails, or answers with something that is no decision.
+    pub fn network(
+        &self,
+        context: &Context,
+        view: &NetworkView,
+    ) -> Result<NetworkDecision, CallError> {
+        let decision = self.callee.network(self.info.manifest.name.as_str(), context, view)?;
+        answer::network(decision, &self.callee.shared.limits).map_err(bad)
+    }
+
+    /// What should exist for an endpoint; otherwise as [`LoadedDriver::network`].
+    ///
+    /// # Errors
+    /// The driver refuses, fails, or answers with something that is no decision.
+    pub fn endpoint(
+        &self,
+        context: &Context,
+        network: &NetworkView,
+        endpoint: &EndpointView,
+    ) -> Result<EndpointDecision, CallError> {
+        let name = self.info.manifest.name.as_str();
+        let decision = self.callee.endpoint(name, context, network, endpoint)?;
+        answer::endpoint(decision, &self.callee.shared.limits).map_err(bad)
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn callee(&self) -> &Callee {
+        &self.callee
+    }
+}
+
+impl std::fmt::Debug for LoadedDriver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoadedDriver").field("info", &self.info).finish_non_exhaustive()
+    }
+}

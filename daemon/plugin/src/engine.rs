@@ -1,0 +1,163 @@
+//! The one engine of the process, and the clock that lets it stop a driver.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use wasmtime::{Config, Engine, EngineWeak, OptLevel, WasmBacktraceDetails};
+
+use crate::limits::Limits;
+
+/// How often the engine's epoch moves while calls are under way.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Makes an engine. The compiling child makes the same one, or its code would not load.
+pub(crate) fn engine(limits: &Limits) -> Result<Engine, wasmtime::Error> {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .epoch_interruption(true)
+        .consume_fuel(true)
+        .max_wasm_stack(limits.stack_bytes)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_relaxed_simd(false)
+        .cranelift_nan_canonicalization(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        .memory_init_cow(true)
+        // All of a memory at its limit, in place of the 4 GiB and more a memory reserves
+        // to save bounds checks: mapping it is a good part of a call.
+        .memory_reservation(reservation(limits.memory_bytes))
+        .memory_guard_size(64 << 10)
+        .memory_may_move(false)
+        // Frames registered with the system's unwinder cost time for each one there is.
+        .native_unwind_info(false)
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    Engine::new(&config)
+}
+
+fn reservation(bytes: usize) -> u64 {
+    u64::try_from(bytes.next_multiple_of(64 << 10)).unwrap_or(u64::MAX)
+}
+
+/// How many ticks to allow for a time: one more, for the one that has begun.
+pub(crate) fn ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u64::MAX - 1) + 1
+}
+
+/// Moves the engine's epoch while calls are under way, and sleeps while none is.
+#[derive(Debug)]
+pub(crate) struct Ticker {
+    shared: Arc<Shared>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    calls: usize,
+    asleep: bool,
+    stopped: bool,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call under way; the epoch moves while there is one.
+#[derive(Debug)]
+pub(crate) struct Ticking<'a>(&'a Shared);
+
+impl Ticker {
+    /// Starts the thread. It holds the engine weakly and ends with it or with the ticker.
+    pub(crate) fn start(engine: EngineWeak) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let thread = thread::Builder::new().name("driver-epoch".to_owned()).spawn({
+            let shared = Arc::clone(&shared);
+            move || run(&shared, &engine)
+        })?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Keeps the epoch moving until the answer is dropped.
+    pub(crate) fn tick(&self) -> Ticking<'_> {
+        let mut state = self.shared.state();
+        state.calls += 1;
+        if state.asleep {
+            state.asleep = false;
+            self.shared.wake.notify_one();
+        }
+        Ticking(&self.shared)
+    }
+}
+
+impl Drop for Ticking<'_> {
+    fn drop(&mut self) {
+        self.0.state().calls -= 1;
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.shared.state().stopped = true;
+        self.shared.wake.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // The thread does nothing that could panic, and there is nobody to tell here.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(shared: &Shared, engine: &EngineWeak) {
+    loop {
+        let mut state = shared.state();
+        while state.calls == 0 && !state.stopped {
+            state.asleep = true;
+            state = shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.asleep = false;
+        let (state, _) = shared
+            .wake
+            .wait_timeout_while(state, TICK, |state| !state.stopped)
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.stopped {
+            return;
+        }
+        drop(state);
+        let Some(engine) = engine.upgrade() else { return };
+        engine.increment_epoch();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_time_gets_the_tick_that_has_begun_too() {
+        assert_eq!(ticks(Duration::from_millis(250)), 26);
+        assert_eq!(ticks(Duration::from_millis(1)), 2);
+        assert_eq!(ticks(Duration::ZERO), 1);
+    }
+
+    #[test]
+    fn the_ticker_ends_when_it_is_dropped() {
+        let engine = engine(&Limits::default()).unwrap();
+        let ticker = Ticker::start(engine.weak()).unwrap();
+        let ticking = ticker.tick();
+        thread::sleep(TICK * 2);
+        drop(ticking);
+        let before = Instant::now();
+        drop(ticker);
+        assert!(before.elapsed() < Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,243 @@
+//! The registry of drivers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use postern_model::driver::{Capability, DriverInfo};
+use sha2::{Digest, Sha256};
+use wasmtime::component::{Component, HasSelf, Linker};
+
+use crate::answer;
+use crate::built_in;
+use crate::cache::{Cache, CacheError};
+use crate::call::{CallError, CallState};
+use crate::compile::{self, CompileError, Compiler};
+use crate::contract::v0_1::{NetworkDriver, NetworkDriverPre};
+use crate::driver::{Callee, LoadedDriver, Shared};
+use crate::engine::{Ticker, engine};
+use crate::gate::Gate;
+use crate::inspect::{InspectError, inspect};
+use crate::limits::{Limit, LimitHit, Limits};
+
+/// How a [`DriverHost`] is set up.
+#[derive(Debug, Clone)]
+pub struct HostOptions {
+    /// The daemon's state folder; compiled drivers go to `drivers` in it.
+    pub state: PathBuf,
+    /// What drivers may use.
+    pub limits: Limits,
+    /// Where drivers are compiled.
+    pub compiler: Compiler,
+}
+
+/// Why there is no host for drivers.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// This machine or the limits do not suit the engine.
+    #[error("cannot set up the WebAssembly engine: {reason}")]
+    Engine {
+        /// Why.
+        reason: String,
+    },
+    /// No thread can be started for the engine's clock.
+    #[error("cannot start the thread of the engine's clock: {0}")]
+    Thread(io::Error),
+    /// The folder of compiled drivers cannot be used.
+    #[error(transparent)]
+    Cache(CacheError),
+}
+
+/// Why a driver is not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The bytes are not a driver that the daemon can take.
+    #[error(transparent)]
+    Inspect(InspectError),
+    /// It does not compile.
+    #[error(transparent)]
+    Compile(CompileError),
+    /// The compiled code cannot be kept.
+    #[error(transparent)]
+    Cache(CacheError),
+    /// It needs more than a driver may use.
+    #[error("the driver needs too much: {0}")]
+    Needs(LimitHit),
+    /// It imports modules or components, so what it needs cannot be told.
+    #[error("the driver imports modules or components")]
+    Unbounded,
+    /// Its imports or exports do not have the types of the contract.
+    #[error("the driver does not fit the contract: {reason}")]
+    Link {
+        /// What does not fit.
+        reason: String,
+    },
+    /// It does not say what it is.
+    #[error("the driver does not describe itself: {0}")]
+    Describe(CallError),
+    /// What it says of itself is not a manifest.
+    #[error("the driver's manifest is not valid: {path}: {reason}")]
+    BadManifest {
+        /// Where in the manifest.
+        path: String,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// Another driver has its name.
+    #[error("driver `{name}` is loaded already, from {digest}")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The other's digest.
+        digest: String,
+    },
+}
+
+/// Loads drivers and keeps them by name. There is one in a process: what one engine made
+/// must not meet another engine.
+pub struct DriverHost {
+    shared: Arc<Shared>,
+    linker: Linker<CallState>,
+    cache: Cache,
+    compiler: Compiler,
+    drivers: RwLock<BTreeMap<String, Arc<LoadedDriver>>>,
+}
+
+impl DriverHost {
+    /// Sets up the engine, its clock and the folder of compiled drivers. No driver is
+    /// loaded yet.
+    ///
+    /// # Errors
+    /// The engine cannot be set up, or the folder cannot be used.
+    pub fn open(options: HostOptions) -> Result<Self, OpenError> {
+        let HostOptions { state, limits, compiler } = options;
+        let failed = |error: wasmtime::Error| OpenError::Engine { reason: format!("{error:#}") };
+        let engine = engine(&limits).map_err(failed)?;
+        let mut linker = Linker::new(&engine);
+        NetworkDriver::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)
+            .map_err(failed)?;
+        let ticker = Ticker::start(engine.weak()).map_err(OpenError::Thread)?;
+        let cache = Cache::open(&state.join("drivers"), &engine).map_err(OpenError::Cache)?;
+        let gate = Gate::new(limits.calls, limits.queued);
+        Ok(Self {
+            shared: Arc::new(Shared { engine, limits, ticker, gate }),
+            linker,
+            cache,
+            compiler,
+            drivers: RwLock::default(),
+        })
+    }
+
+    /// Loads what is built in, with everything it asks for granted.
+    ///
+    /// # Errors
+    /// One of them does not load; those before it stay.
+    pub fn load_built_in(&self) -> Result<Vec<DriverInfo>, LoadError> {
+        let grants = BTreeSet::from(Capability::ALL);
+        built_in::MODULES.into_iter().map(|module| self.load(module, true, &grants)).collect()
+    }
+
+    /// Loads a driver: a component, or a core module with the component type. It may do
+    /// what it asks for and `grants` has. A driver of the same bytes is replaced, so that
+    /// grants can change; calls under way end as they began.
+    ///
+    /// Blocks: for a driver not seen before, as long as compiling takes.
+    ///
+    /// # Errors
+    /// The bytes are not a driver, do not compile, need too much, or their name is taken.
+    pub fn load(
+        &self,
+        bytes: &[u8],
+        built_in: bool,
+        grants: &BTreeSet<Capability>,
+    ) -> Result<DriverInfo, LoadError> {
+        inspect(bytes, self.shared.limits.module_bytes).map_err(LoadError::Inspect)?;
+        let digest = hex(&Sha256::digest(bytes));
+        let component = self.component(bytes, &digest)?;
+        self.admit(&component)?;
+        let callee = self.link(&component)?;
+        let raw = callee.describe().map_err(LoadError::Describe)?;
+        let manifest = answer::manifest(&raw, &self.shared.limits).map_err(|invalid| {
+            LoadError::BadManifest { path: invalid.path, reason: invalid.reason }
+        })?;
+        let granted = manifest.capabilities.intersection(grants).copied().collect();
+        let info = DriverInfo { manifest, digest: format!("sha256:{digest}"), built_in, granted };
+        self.register(LoadedDriver::new(info, callee))
+    }
+
+    fn component(&self, bytes: &[u8], digest: &str) -> Result<Component, LoadError> {
+        let engine = &self.shared.engine;
+        if let Some(component) = self.cache.load(engine, digest) {
+            return Ok(component);
+        }
+        let code = compile::run(&self.compiler, engine, &self.shared.limits, bytes)
+            .map_err(LoadError::Compile)?;
+        self.cache.store(engine, digest, &code).map_err(LoadError::Cache)
+    }
+
+    /// Whether what the component needs at the least is within the limits.
+    fn admit(&self, component: &Component) -> Result<(), LoadError> {
+        const PAGE: u64 = 64 << 10;
+        let limits = &self.shared.limits;
+        let needs = component.resources_required().ok_or(LoadError::Unbounded)?;
+        let memory = needs.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE);
+        for (which, limit, measured) in [
+            (Limit::Memories, limits.memories, needs.num_memories.into()),
+            (Limit::MemoryBytes, limits.memory_bytes, memory),
+            (Limit::Tables, limits.tables, needs.num_tables.into()),
+            (
+                Limit::TableElements,
+                limits.table_elements,
+                needs.max_initial_table_size.unwrap_or(0),
+            ),
+        ] {
+            let measured = usize::try_from(measured).unwrap_or(usize::MAX);
+            if measured > limit {
+                return Err(LoadError::Needs(LimitHit::new(which, limit, Some(measured))));
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&self, component: &Component) -> Result<Callee, LoadError> {
+        let pre = self.linker.instantiate_pre(component).and_then(NetworkDriverPre::new);
+        let pre = pre.map_err(|error| LoadError::Link { reason: format!("{error:#}") })?;
+        Ok(Callee::new(Arc::clone(&self.shared), pre))
+    }
+
+    fn register(&self, driver: LoadedDriver) -> Result<DriverInfo, LoadError> {
+        let info = driver.info().clone();
+        let mut drivers = self.drivers.write().unwrap_or_else(PoisonError::into_inner);
+        let name = info.manifest.name.as_str();
+        if let Some(other) = drivers.get(name).filter(|other| other.info().digest != info.digest) {
+            return Err(LoadError::NameTaken {
+                name: name.to_owned(),
+                digest: other.info().digest.clone(),
+            });
+        }
+        drivers.insert(name.to_owned(), Arc::new(driver));
+        Ok(info)
+    }
+
+    /// The driver of this name.
+    pub fn driver(&self, name: &str) -> Option<Arc<LoadedDriver>> {
+        self.drivers.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Every driver, by name.
+    pub fn list(&self) -> Vec<DriverInfo> {
+        let drivers = self.drivers.read().unwrap_or_else(PoisonError::into_inner);
+        drivers.values().map(|driver| driver.info().clone()).collect()
+    }
+}
+
+impl std::fmt::Debug for DriverHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DriverHost").field("drivers", &self.list()).finish_non_exhaustive()
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,149 @@
+//! What should exist for a network.
+
+use postern_sdk::{Desired, Family, Filter, Link, NetworkDecision, NetworkView, Side, SubnetView};
+
+use crate::BRIDGE;
+use crate::options::Options;
+
+/// The bridge, its addresses and parameters, and what may pass it.
+pub(crate) fn decide(network: &NetworkView, options: &Options) -> NetworkDecision {
+    let mut decision = NetworkDecision::default();
+    // The MAC is set because a bridge otherwise takes that of its lowest port, and changes
+    // it under its neighbours as ports come and go.
+    let bridge = Link::bridge(BRIDGE, options.bridge_name.as_deref());
+    decision.push(bridge.mtu(network.mtu).mac(&network.mac));
+    for (family, key, value) in parameters(network) {
+        decision.push(Desired::sysctl(BRIDGE, Side::Host, family, key, value));
+    }
+    if !options.inhibit_gateway {
+        for address in network.subnets.iter().filter_map(SubnetView::gateway_address) {
+            decision.push(Desired::address(BRIDGE, Side::Host, &address));
+        }
+    }
+    decision.push(Desired::Filter(Filter {
+        link: BRIDGE.to_owned(),
+        neighbours: network.icc,
+        networks: options.open,
+        world: !network.internal,
+        direct: options.direct_routing,
+    }));
+    if options.masquerade && !network.internal {
+        for subnet in &network.subnets {
+            let family = subnet.family();
+            decision.push(Desired::masquerade(BRIDGE, family, options.snat(family)));
+        }
+    }
+    decision
+}
+
+fn parameters(network: &NetworkView) -> [(Family, &'static str, &'static str); 3] {
+    let disable_ipv6 = if network.has(Family::V6) { "0" } else { "1" };
+    [
+        // So that a port published on 127.0.0.1 can be translated towards the bridge.
+        (Family::V4, "route_localnet", "1"),
+        // A workload must not be able to give the host routes.
+        (Family::V6, "accept_ra", "0"),
+        (Family::V6, "disable_ipv6", disable_ipv6),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use postern_sdk::LinkKind;
+
+    use super::*;
+    use crate::testing::{network, with};
+
+    fn decided(network: &NetworkView) -> Vec<Desired> {
+        decide(network, &Options::read(network).unwrap()).resources
+    }
+
+    fn filter(resources: &[Desired]) -> (bool, bool, bool, bool) {
+        let mut filters = resources.iter().filter_map(|desired| match desired {
+            Desired::Filter(f) => Some((f.neighbours, f.networks, f.world, f.direct)),
+            _ => None,
+        });
+        let filter = filters.next().unwrap();
+        assert!(filters.next().is_none());
+        filter
+    }
+
+    fn count(resources: &[Desired], pick: fn(&Desired) -> bool) -> usize {
+        resources.iter().filter(|desired| pick(desired)).count()
+    }
+
+    #[test]
+    fn an_ordinary_network() {
+        let resources = decided(&network());
+        assert_eq!(
+            resources,
+            [
+                Link::bridge(BRIDGE, None).mtu(1500).mac("02:00:5e:00:53:01").into(),
+                Desired::sysctl(BRIDGE, Side::Host, Family::V4, "route_localnet", "1"),
+                Desired::sysctl(BRIDGE, Side::Host, Family::V6, "accept_ra", "0"),
+                Desired::sysctl(BRIDGE, Side::Host, Family::V6, "disable_ipv6", "0"),
+                Desired::address(BRIDGE, Side::Host, "10.1.0.1/24"),
+                Desired::address(BRIDGE, Side::Host, "fd00:1::1/64"),
+                Desired::Filter(Filter {
+                    link: BRIDGE.into(),
+                    neighbours: true,
+                    networks: false,
+                    world: true,
+                    direct: false,
+                }),
+                Desired::masquerade(BRIDGE, Family::V4, None),
+                Desired::masquerade(BRIDGE, Family::V6, None),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_internal_network_has_no_way_out() {
+        let mut network = network();
+        network.internal = true;
+        network.icc = false;
+        let resources = decided(&network);
+        assert_eq!(filter(&resources), (false, false, false, false));
+        assert_eq!(count(&resources, |desired| matches!(desired, Desired::Masquerade(_))), 0);
+        assert_eq!(count(&resources, |desired| matches!(desired, Desired::Address(_))), 2);
+    }
+
+    #[test]
+    fn options_are_heard() {
+        let network = with(
+            network(),
+            &[
+                ("bridge-name", "br-blue"),
+                ("snat-ipv6", "2001:db8::1"),
+                ("open", "true"),
+                ("direct-routing", "true"),
+                ("inhibit-gateway", "true"),
+            ],
+        );
+        let resources = decided(&network);
+        assert!(matches!(
+            &resources[0],
+            Desired::Link(Link { kind: LinkKind::Bridge(bridge), .. })
+                if bridge.name.as_deref() == Some("br-blue")
+        ));
+        assert_eq!(filter(&resources), (true, true, true, true));
+        assert_eq!(count(&resources, |desired| matches!(desired, Desired::Address(_))), 0);
+        assert!(resources.contains(&Desired::masquerade(BRIDGE, Family::V4, None)));
+        assert!(resources.contains(&Desired::masquerade(BRIDGE, Family::V6, Some("2001:db8::1"))));
+    }
+
+    #[test]
+    fn without_ipv6_the_bridge_has_none() {
+        let mut network = with(network(), &[("masquerade", "false")]);
+        network.subnets.pop();
+        let resources = decided(&network);
+        assert!(resources.contains(&Desired::sysctl(
+            BRIDGE,
+            Side::Host,
+            Family::V6,
+            "disable_ipv6",
+            "1"
+        )));
+        assert_eq!(count(&resources, |desired| matches!(desired, Desired::Masquerade(_))), 0);
+    }
+}

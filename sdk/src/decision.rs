@@ -1,0 +1,110 @@
+//! Writing decisions.
+
+use crate::{
+    Address, AdoptLink, BridgeLink, Desired, EndpointDecision, Family, Link, LinkKind, Masquerade,
+    NetworkDecision, Route, Side, Sysctl, VethLink,
+};
+
+impl Link {
+    fn new(handle: &str, kind: LinkKind) -> Self {
+        Self { handle: handle.to_owned(), kind, mtu: None, mac: None }
+    }
+
+    /// A bridge that the host makes, and names if `name` is none.
+    pub fn bridge(handle: &str, name: Option<&str>) -> Self {
+        let name = name.map(str::to_owned);
+        Self::new(handle, LinkKind::Bridge(BridgeLink { name }))
+    }
+
+    /// A bridge that exists already.
+    pub fn adopt(handle: &str, name: &str) -> Self {
+        Self::new(handle, LinkKind::Adopt(AdoptLink { name: name.to_owned() }))
+    }
+
+    /// A pair: one end a port of `master`, the other called `interface` in the sandbox.
+    pub fn veth(handle: &str, master: &str, interface: &str, hairpin: bool) -> Self {
+        let pair =
+            VethLink { master: master.to_owned(), interface_name: interface.to_owned(), hairpin };
+        Self::new(handle, LinkKind::Veth(pair))
+    }
+
+    /// With an MTU, in bytes.
+    #[must_use]
+    pub fn mtu(mut self, mtu: u32) -> Self {
+        self.mtu = Some(mtu);
+        self
+    }
+
+    /// With a MAC address.
+    #[must_use]
+    pub fn mac(mut self, mac: &str) -> Self {
+        self.mac = Some(mac.to_owned());
+        self
+    }
+}
+
+impl From<Link> for Desired {
+    fn from(link: Link) -> Self {
+        Self::Link(link)
+    }
+}
+
+impl Desired {
+    /// An address, with prefix length, on a link.
+    pub fn address(link: &str, side: Side, address: &str) -> Self {
+        Self::Address(Address { link: link.to_owned(), address: address.to_owned(), side })
+    }
+
+    /// A route in the sandbox.
+    pub fn route(link: &str, destination: &str, via: Option<&str>) -> Self {
+        Self::Route(Route {
+            link: link.to_owned(),
+            destination: destination.to_owned(),
+            via: via.map(str::to_owned),
+        })
+    }
+
+    /// Source address translation; `to` none takes the outgoing link's address.
+    pub fn masquerade(link: &str, family: Family, to: Option<&str>) -> Self {
+        Self::Masquerade(Masquerade { link: link.to_owned(), family, to: to.map(str::to_owned) })
+    }
+
+    /// A kernel parameter of a link.
+    pub fn sysctl(link: &str, side: Side, family: Family, key: &str, value: &str) -> Self {
+        Self::Sysctl(Sysctl {
+            link: link.to_owned(),
+            side,
+            family,
+            key: key.to_owned(),
+            value: value.to_owned(),
+        })
+    }
+}
+
+#[expect(clippy::derivable_impls, reason = "the generated types share one set of derives")]
+impl Default for NetworkDecision {
+    fn default() -> Self {
+        Self { resources: Vec::new(), state: Vec::new() }
+    }
+}
+
+#[expect(clippy::derivable_impls, reason = "the generated types share one set of derives")]
+impl Default for EndpointDecision {
+    fn default() -> Self {
+        Self { resources: Vec::new(), gateways: Vec::new(), state: Vec::new() }
+    }
+}
+
+impl NetworkDecision {
+    /// Adds a resource.
+    pub fn push(&mut self, desired: impl Into<Desired>) {
+        self.resources.push(desired.into());
+    }
+}
+
+impl EndpointDecision {
+    /// Adds a resource.
+    pub fn push(&mut self, desired: impl Into<Desired>) {
+        self.resources.push(desired.into());
+    }
+}
