@@ -43,8 +43,8 @@ pub struct EndpointSpec {
 pub struct Attachment {
     /// The sandbox.
     pub sandbox: SandboxId,
-    /// The interface's name there.
-    pub interface: IfName,
+    /// The interface's name there; none where the driver makes no link.
+    pub interface: Option<IfName>,
     /// The published ports as bound.
     pub bindings: Vec<PortBinding>,
     /// What the driver decided and admission let through.

@@ -59,6 +59,8 @@ pub enum Put {
     LeaseGone(NetworkId, IpAddr),
     /// The change of this generation was withdrawn before anybody was told of it.
     EventGone(u64),
+    /// The request of this id came to nothing; a retry is a new one.
+    RequestGone(String),
 }
 
 /// What one mutation does to the records: all of it, or nothing.
@@ -145,7 +147,7 @@ impl Topology {
                     leases.remove(address);
                 }
             }
-            Put::EventGone(_) => {}
+            Put::EventGone(_) | Put::RequestGone(_) => {}
         }
     }
 

@@ -75,7 +75,7 @@ pub fn endpoint(endpoint: &Endpoint, network: &Network) -> ResourceSet {
     let Some(attachment) = &endpoint.attachment else { return set };
     let Some((_, bridge)) = names::bridge_of(network.id, &network.decision) else { return set };
     let place = Place::Sandbox(attachment.sandbox);
-    let link = &attachment.interface;
+    let Some(link) = &attachment.interface else { return set };
     for resource in &attachment.decision.resources {
         match resource {
             Desired::Link(pair) => {
@@ -183,7 +183,7 @@ fn default_gateway(joined: &[(&Endpoint, &Network)], family: Family) -> Option<(
         let offered = &attachment.decision.gateways;
         let via = offered.iter().copied().find(|g| Family::of(*g) == family)?;
         let rank = (-i64::from(endpoint.spec.gateway_priority), &network.name, endpoint.id);
-        Some((rank, (attachment.interface.clone(), via)))
+        Some((rank, (attachment.interface.clone()?, via)))
     });
     candidates.min_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, gateway)| gateway)
 }

@@ -7,7 +7,7 @@ use postern_model::name::Name;
 use postern_model::network::{Family, NetworkSpec, Subnet, SubnetSpec};
 
 use crate::pools::{Pool, choose};
-use crate::prefix::{address, bounds, overlaps};
+use crate::prefix::{address, bounds, contains, overlaps};
 
 /// A prefix that a new subnet must keep clear of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,10 +51,12 @@ pub enum SubnetError {
     },
 }
 
-/// Chooses every subnet of a network, IPv4 before IPv6.
+/// Chooses every subnet of a network, IPv4 before IPv6. That the host uses a prefix
+/// keeps the pools clear of it, but is no objection to a subnet that is asked for: the
+/// bridge to be adopted may be what uses it. See [`check_host`].
 ///
 /// # Errors
-/// An explicit subnet overlaps what is occupied, or the pools are exhausted.
+/// An explicit subnet overlaps another network's, or the pools are exhausted.
 pub fn resolve(
     spec: &NetworkSpec,
     pools: &[Pool],
@@ -74,7 +76,7 @@ fn resolve_family(
     let asked = asked.filter(|(_, s)| Family::of(s.subnet.ip()) == family);
     match asked.last() {
         Some((index, asked)) if !asked.subnet.ip().is_unspecified() => {
-            check_overlap(index, asked.subnet, occupied)?;
+            check_networks(index, asked.subnet, occupied)?;
             Ok(complete(asked.subnet, Some(asked)))
         }
         other => {
@@ -87,25 +89,45 @@ fn resolve_family(
     }
 }
 
-fn check_overlap(
+fn check_networks(
     index: usize,
     subnet: IpNetwork,
     occupied: &[Occupied],
 ) -> Result<(), SubnetError> {
-    // The host's default route covers every subnet and forbids none.
-    let in_the_way = |o: &&Occupied| o.prefix.prefix() > 0 && overlaps(o.prefix, subnet);
-    match occupied.iter().find(in_the_way) {
+    let in_the_way = occupied.iter().find_map(|o| {
+        let network = o.network.as_ref()?;
+        overlaps(o.prefix, subnet).then_some((o.prefix, network))
+    });
+    match in_the_way {
         None => Ok(()),
-        Some(Occupied { prefix, network: Some(network) }) => Err(SubnetError::OverlapsNetwork {
-            index,
-            subnet,
-            prefix: *prefix,
-            network: network.clone(),
-        }),
-        Some(Occupied { prefix, network: None }) => {
-            Err(SubnetError::OverlapsHost { index, subnet, prefix: *prefix })
+        Some((prefix, network)) => {
+            Err(SubnetError::OverlapsNetwork { index, subnet, prefix, network: network.clone() })
         }
     }
+}
+
+/// Checks the subnets that were asked for against what the host uses, less what is
+/// `allowed`: the prefixes of the bridge that the network adopts.
+///
+/// # Errors
+/// The host uses a part of one.
+pub fn check_host(
+    spec: &NetworkSpec,
+    host: &[IpNetwork],
+    allowed: &[IpNetwork],
+) -> Result<(), SubnetError> {
+    for (index, asked) in spec.subnets.iter().enumerate() {
+        let subnet = asked.subnet;
+        // The host's default route covers every subnet and forbids none.
+        let in_the_way = host.iter().find(|prefix| {
+            let own = allowed.iter().any(|a| contains(*a, **prefix));
+            prefix.prefix() > 0 && !own && overlaps(**prefix, subnet)
+        });
+        if let Some(prefix) = in_the_way.filter(|_| !subnet.ip().is_unspecified()) {
+            return Err(SubnetError::OverlapsHost { index, subnet, prefix: *prefix });
+        }
+    }
+    Ok(())
 }
 
 fn complete(subnet: IpNetwork, asked: Option<&SubnetSpec>) -> Subnet {
@@ -195,7 +217,13 @@ mod tests {
         ];
         let refused = |subnet: &str| resolve(&spec(&[subnet], false), &pools(), &occupied);
         assert!(matches!(refused("10.1.0.0/16"), Err(SubnetError::OverlapsNetwork { .. })));
-        assert!(matches!(refused("10.2.0.0/24"), Err(SubnetError::OverlapsHost { .. })));
         assert!(refused("10.3.0.0/24").is_ok());
+        let host = ["0.0.0.0/0", "10.2.0.1/32", "10.2.0.0/24"].map(|p| p.parse().unwrap());
+        let on_host = |subnet: &str, allowed: &[IpNetwork]| {
+            check_host(&spec(&[subnet], false), &host, allowed)
+        };
+        assert!(matches!(on_host("10.2.0.0/24", &[]), Err(SubnetError::OverlapsHost { .. })));
+        assert!(on_host("10.2.0.0/24", &["10.2.0.0/24".parse().unwrap()]).is_ok());
+        assert!(on_host("10.3.0.0/24", &[]).is_ok());
     }
 }

@@ -1,1 +1,11 @@
-//! Skeleton.
+//! The daemon put together: configuration, the ledger, the reconciler, wiring, shutdown.
+
+mod backend;
+mod daemon;
+mod ledger;
+mod predefined;
+mod settings;
+
+pub use daemon::main;
+pub use ledger::{Ledger, LedgerOptions};
+pub use settings::{Arguments, Settings, SettingsError};

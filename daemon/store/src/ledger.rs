@@ -189,6 +189,7 @@ impl Store {
             Put::EventGone(generation) => {
                 batch.remove(Kind::Event.key(&generation.to_be_bytes()));
             }
+            Put::RequestGone(id) => batch.remove(Kind::Request.key(id.as_bytes())),
         }
         Ok(())
     }

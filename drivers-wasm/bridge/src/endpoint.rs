@@ -31,7 +31,7 @@ pub(crate) fn decide(
         decision.push(Desired::address(PORT, Side::Sandbox, address));
     }
     if !options.inhibit_gateway && !network.internal {
-        decision.gateways = gateways(network, endpoint);
+        decision.gateways = gateways(network, options, endpoint);
     }
     decision.resources.extend(endpoint.bindings.iter().cloned().map(Desired::Publish));
     Ok(decision)
@@ -47,9 +47,10 @@ fn parameters(endpoint: &EndpointView) -> Vec<(&'static str, &'static str)> {
     }
 }
 
-fn gateways(network: &NetworkView, endpoint: &EndpointView) -> Vec<String> {
+fn gateways(network: &NetworkView, options: &Options, endpoint: &EndpointView) -> Vec<String> {
     let subnets = network.subnets.iter().filter(|subnet| endpoint.has(subnet.family()));
-    subnets.filter_map(|subnet| subnet.gateway.clone()).collect()
+    let gateway = subnets.map(|subnet| options.gateway(subnet.family()).or(subnet.gateway.as_ref()));
+    gateway.flatten().cloned().collect()
 }
 
 #[cfg(test)]
@@ -111,6 +112,12 @@ mod tests {
     fn without_gateways_there_is_no_default_route() {
         let network = with(network(), &[("inhibit-gateway", "true")]);
         assert!(decided(&network, &endpoint()).gateways.is_empty());
+    }
+
+    #[test]
+    fn a_default_gateway_takes_the_bridges_place() {
+        let network = with(network(), &[("default-gateway-ipv4", "10.1.0.9")]);
+        assert_eq!(decided(&network, &endpoint()).gateways[0], "10.1.0.9");
     }
 
     #[test]

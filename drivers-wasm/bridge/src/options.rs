@@ -9,6 +9,8 @@ const SNAT_V6: &str = "snat-ipv6";
 const OPEN: &str = "open";
 const DIRECT_ROUTING: &str = "direct-routing";
 const INHIBIT_GATEWAY: &str = "inhibit-gateway";
+const GATEWAY_V4: &str = "default-gateway-ipv4";
+const GATEWAY_V6: &str = "default-gateway-ipv6";
 
 /// `IFNAMSIZ` less its closing NUL.
 const INTERFACE_NAME_MAX: usize = 15;
@@ -30,6 +32,10 @@ pub(crate) struct Options {
     pub(crate) direct_routing: bool,
     /// Whether neither the bridge has the gateways' addresses nor endpoints a default route.
     pub(crate) inhibit_gateway: bool,
+    /// Whom endpoints are told to send what leaves the network, if not the bridge.
+    pub(crate) gateway_v4: Option<String>,
+    /// Whom endpoints are told to send what leaves the network, if not the bridge.
+    pub(crate) gateway_v6: Option<String>,
 }
 
 /// What the manifest says of them.
@@ -42,6 +48,8 @@ pub(crate) fn specs() -> Vec<OptionSpec> {
         (OPEN, "let other open networks in and reach them: true or false (default)"),
         (DIRECT_ROUTING, "let outside hosts with a route in: true or false (default)"),
         (INHIBIT_GATEWAY, "no gateway address and no default route: true or false (default)"),
+        (GATEWAY_V4, "IPv4 default route of endpoints, if not the bridge"),
+        (GATEWAY_V6, "IPv6 default route of endpoints, if not the bridge"),
     ]
     .into_iter()
     .map(|(name, help)| OptionSpec {
@@ -64,7 +72,17 @@ impl Options {
             open: network.flag(OPEN, false)?,
             direct_routing: network.flag(DIRECT_ROUTING, false)?,
             inhibit_gateway: network.flag(INHIBIT_GATEWAY, false)?,
+            gateway_v4: network.address_option(GATEWAY_V4, Family::V4)?,
+            gateway_v6: network.address_option(GATEWAY_V6, Family::V6)?,
         })
+    }
+
+    /// The default route of a family that endpoints get in place of the bridge.
+    pub(crate) fn gateway(&self, family: Family) -> Option<&String> {
+        match family {
+            Family::V4 => self.gateway_v4.as_ref(),
+            Family::V6 => self.gateway_v6.as_ref(),
+        }
     }
 
     /// The fixed source address of a family.
@@ -167,7 +185,17 @@ mod tests {
         let names: Vec<String> = specs().into_iter().map(|spec| spec.name).collect();
         assert_eq!(
             names,
-            [BRIDGE_NAME, MASQUERADE, SNAT_V4, SNAT_V6, OPEN, DIRECT_ROUTING, INHIBIT_GATEWAY]
+            [
+                BRIDGE_NAME,
+                MASQUERADE,
+                SNAT_V4,
+                SNAT_V6,
+                OPEN,
+                DIRECT_ROUTING,
+                INHIBIT_GATEWAY,
+                GATEWAY_V4,
+                GATEWAY_V6,
+            ]
         );
     }
 }

@@ -1,1 +1,30 @@
-//! Skeleton.
+//! nftables: two tables named `postern`, with constant rules over sets and maps.
+//!
+//! | table | what its rules do |
+//! |---|---|
+//! | `inet` | published ports, source addresses, what may be forwarded |
+//! | `bridge` | endpoints send from their own addresses only |
+//!
+//! The rules are loaded once, by `nft`; see [`Nft::load_base`]. Every later change is of
+//! elements, over netlink, at a cost that does not depend on how many there are; see
+//! [`Nft::commit`]. No other table is touched.
+
+mod advert;
+mod batch;
+mod chain;
+mod client;
+mod codec;
+mod commit;
+mod dump;
+mod error;
+mod expr;
+mod maps;
+mod rules_bridge;
+mod rules_inet;
+mod schema;
+mod script;
+pub(crate) mod socket;
+
+pub use client::Nft;
+pub use error::{Action, NftError};
+pub use schema::TABLE;

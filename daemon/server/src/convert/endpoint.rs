@@ -348,7 +348,10 @@ pub(crate) fn endpoint(facts: EndpointFacts) -> v1::Endpoint {
         ipv4_address: cidr(Family::V4),
         ipv6_address: cidr(Family::V6),
         mac_address: endpoint.mac.to_string(),
-        interface_name: attachment.map(|a| a.interface.to_string()).unwrap_or_default(),
+        interface_name: attachment
+            .and_then(|a| a.interface.as_ref())
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         ipv4_gateway: gateway(Family::V4),
         ipv6_gateway: gateway(Family::V6),
         bindings: attachment.map(|a| a.bindings.iter().map(binding).collect()).unwrap_or_default(),

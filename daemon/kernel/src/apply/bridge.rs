@@ -1,0 +1,98 @@
+//! Bridges.
+
+use nix::errno::Errno;
+use postern_model::resource::Bridge;
+
+use super::Executor;
+use crate::error::ApplyError;
+use crate::mark;
+use crate::rtnl::{LinkKind, LinkRecord};
+
+impl Executor<'_> {
+    /// Makes a bridge. One that is there already with our mark for the same owner is what
+    /// a run that was cut off left behind, and is brought in line.
+    pub(super) fn create_bridge(&mut self, bridge: &Bridge) -> Result<(), ApplyError> {
+        self.check_filter(bridge)?;
+        match self.host.socket.create_bridge(bridge) {
+            Ok(()) => {}
+            Err(error) if error.errno == Errno::EEXIST => {
+                return self.update_bridge(bridge).map_err(|error| match error {
+                    ApplyError::Foreign { object } => ApplyError::Exists { object },
+                    other => other,
+                });
+            }
+            Err(error) => return Err(ApplyError::netlink(&bridge.name)(error)),
+        }
+        self.host.forget(&bridge.name);
+        let Some(index) = self.host.index(&bridge.name)? else { return Err(missing(bridge)) };
+        self.host.socket.set_bridge(index, bridge).map_err(|error| {
+            self.host.forget(&bridge.name);
+            if let Err(error) = self.host.socket.delete_link(index) {
+                tracing::warn!(bridge = %bridge.name, %error, "a half-made bridge stays");
+            }
+            ApplyError::netlink(&bridge.name)(error)
+        })
+    }
+
+    /// Brings a bridge of ours in line.
+    pub(super) fn update_bridge(&mut self, bridge: &Bridge) -> Result<(), ApplyError> {
+        self.check_filter(bridge)?;
+        let found = self.find_bridge(bridge)?;
+        if !found.is_bridge() || mark::owner(found.alias.as_deref()) != Some(bridge.owner) {
+            return Err(ApplyError::Foreign { object: bridge.name.to_string() });
+        }
+        let set = self.host.socket.set_bridge(found.index, bridge);
+        set.map_err(ApplyError::netlink(&bridge.name))
+    }
+
+    /// Makes somebody else's bridge pass its frames to the forward hook, if it is to.
+    /// That is never taken back: its owner may want it as well.
+    pub(super) fn adopt_bridge(&mut self, bridge: &Bridge) -> Result<(), ApplyError> {
+        self.check_filter(bridge)?;
+        let found = self.find_bridge(bridge)?;
+        match found.kind {
+            LinkKind::Bridge { filtered } if filtered || !bridge.filtered => Ok(()),
+            LinkKind::Bridge { .. } => {
+                let set = self.host.socket.set_filtered(found.index, true);
+                set.map_err(ApplyError::netlink(&bridge.name))
+            }
+            _ => Err(ApplyError::Unsupported {
+                object: bridge.name.to_string(),
+                what: "a bridge by that name",
+            }),
+        }
+    }
+
+    /// Deletes a bridge of ours. One of somebody else's by its name is not it.
+    pub(super) fn delete_bridge(&mut self, bridge: &Bridge) -> Result<(), ApplyError> {
+        let socket = &mut self.host.socket;
+        let found = socket.link(bridge.name.as_str()).map_err(ApplyError::netlink(&bridge.name))?;
+        match found {
+            Some(found) if mark::owner(found.alias.as_deref()) == Some(bridge.owner) => {
+                self.host.forget(&bridge.name);
+                let deleted = self.host.socket.delete_link(found.index);
+                deleted.map_err(ApplyError::netlink(&bridge.name))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Without `br_netfilter` the bridge's attributes can be set and do nothing, and
+    /// neighbours would reach each other.
+    fn check_filter(&self, bridge: &Bridge) -> Result<(), ApplyError> {
+        if bridge.filtered && !self.means.features.bridge_netfilter {
+            let object = bridge.name.to_string();
+            return Err(ApplyError::Unsupported { object, what: "br_netfilter" });
+        }
+        Ok(())
+    }
+
+    fn find_bridge(&mut self, bridge: &Bridge) -> Result<LinkRecord, ApplyError> {
+        let found = self.host.socket.link(bridge.name.as_str());
+        found.map_err(ApplyError::netlink(&bridge.name))?.ok_or_else(|| missing(bridge))
+    }
+}
+
+fn missing(bridge: &Bridge) -> ApplyError {
+    ApplyError::Missing { object: bridge.name.to_string() }
+}

@@ -1,0 +1,108 @@
+//! Pairs of links between host and sandbox.
+
+use nix::errno::Errno;
+use postern_model::name::IfName;
+use postern_model::resource::{Place, Veth};
+
+use super::Executor;
+use crate::error::ApplyError;
+use crate::mark;
+use crate::reaper::Retired;
+use crate::rtnl::{LinkRecord, NetlinkError};
+
+impl Executor<'_> {
+    /// Makes a pair with both ends up. If that fails half-way, nothing is left of it.
+    pub(super) fn create_veth(&mut self, veth: &Veth) -> Result<(), ApplyError> {
+        // One that is retired may still hold the name, here or in the sandbox.
+        self.means
+            .reaper
+            .wait(|retired| retired.sandbox == Some(veth.sandbox) || retired.name == veth.name);
+        let (_, master) = self.link(Place::Host, &veth.master)?;
+        self.sandbox(veth.sandbox)?.forget(&veth.interface);
+        let Some(namespace) = self.sandboxes.get(&veth.sandbox).and_then(|s| s.namespace()) else {
+            return Err(missing(&veth.interface));
+        };
+        if let Err(error) = self.host.socket.create_veth(veth, master, namespace) {
+            return Err(self.refused(veth, error));
+        }
+        self.host.forget(&veth.name);
+        self.finish_veth(veth).inspect_err(|_| self.withdraw_veth(veth))
+    }
+
+    fn finish_veth(&mut self, veth: &Veth) -> Result<(), ApplyError> {
+        let ipv6 = self.means.features.ipv6;
+        let (host, index) = self.link(Place::Host, &veth.name)?;
+        host.socket.set_veth(index, veth, ipv6).map_err(ApplyError::netlink(&veth.name))?;
+        let (sandbox, index) = self.link(Place::Sandbox(veth.sandbox), &veth.interface)?;
+        sandbox.socket.start_interface(index, ipv6).map_err(ApplyError::netlink(&veth.interface))
+    }
+
+    /// Deletes what this very step has made.
+    fn withdraw_veth(&mut self, veth: &Veth) {
+        let deleted = match self.host.index(&veth.name) {
+            Ok(Some(index)) => self.host.socket.delete_link(index),
+            Ok(None) | Err(_) => Ok(()),
+        };
+        if let Err(error) = deleted {
+            tracing::warn!(link = %veth.name, %error, "a half-made pair stays");
+        }
+        self.host.forget(&veth.name);
+        if let Some(sandbox) = self.sandboxes.get_mut(&veth.sandbox) {
+            sandbox.forget(&veth.interface);
+        }
+    }
+
+    /// What the kernel's refusal of a new pair means.
+    fn refused(&mut self, veth: &Veth, error: NetlinkError) -> ApplyError {
+        match error.errno {
+            Errno::EXFULL => ApplyError::BridgeFull { bridge: veth.master.clone() },
+            Errno::EEXIST => {
+                let here = self.host.socket.link(veth.name.as_str());
+                let object = match here {
+                    Ok(Some(_)) => veth.name.to_string(),
+                    _ => format!("{} in sandbox/{}", veth.interface, veth.sandbox),
+                };
+                ApplyError::Exists { object }
+            }
+            _ => ApplyError::netlink(&veth.name)(error),
+        }
+    }
+
+    /// Changes the MTU of both ends and the port's hairpin mode.
+    pub(super) fn update_veth(&mut self, veth: &Veth) -> Result<(), ApplyError> {
+        let ipv6 = self.means.features.ipv6;
+        let Some(found) = self.find_veth(veth)? else { return Err(missing(&veth.name)) };
+        let set = self.host.socket.set_veth(found.index, veth, ipv6);
+        set.map_err(ApplyError::netlink(&veth.name))?;
+        let (sandbox, index) = self.link(Place::Sandbox(veth.sandbox), &veth.interface)?;
+        sandbox.socket.set_mtu(index, veth.mtu).map_err(ApplyError::netlink(&veth.interface))
+    }
+
+    /// Takes a pair out of service and leaves it to the reaper. One of somebody else's by
+    /// its name is not it.
+    pub(super) fn delete_veth(&mut self, veth: &Veth) -> Result<(), ApplyError> {
+        self.host.forget(&veth.name);
+        let Some(found) = self.find_veth(veth)? else { return Ok(()) };
+        match self.host.socket.retire(found.index) {
+            // It went with the other end.
+            Err(error) if error.errno == Errno::ENODEV => return Ok(()),
+            outcome => outcome.map_err(ApplyError::netlink(&veth.name))?,
+        }
+        self.means.reaper.add(Retired {
+            index: found.index,
+            name: veth.name.clone(),
+            sandbox: Some(veth.sandbox),
+        });
+        Ok(())
+    }
+
+    fn find_veth(&mut self, veth: &Veth) -> Result<Option<LinkRecord>, ApplyError> {
+        let found = self.host.socket.link(veth.name.as_str());
+        let found = found.map_err(ApplyError::netlink(&veth.name))?;
+        Ok(found.filter(|found| mark::owner(found.alias.as_deref()) == Some(veth.owner)))
+    }
+}
+
+fn missing(link: &IfName) -> ApplyError {
+    ApplyError::Missing { object: link.to_string() }
+}

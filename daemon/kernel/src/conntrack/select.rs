@@ -1,0 +1,180 @@
+//! Which flows are meant: by a filter the kernel applies, or by a look at each flow.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use postern_model::plan::Flows;
+use postern_model::port::Protocol;
+
+/// The two ends of a flow, whatever was translated in between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ends {
+    /// Who began it: the source of the original direction.
+    pub(super) client: IpAddr,
+    /// Who answers: the source of the reply.
+    pub(super) server: IpAddr,
+    /// The IP protocol.
+    pub(super) protocol: u8,
+    /// The port that answers, if the protocol has ports.
+    pub(super) port: Option<u16>,
+    /// Whether the client asked for another address than the one that answers.
+    pub(super) translated: bool,
+}
+
+/// What the kernel can be asked to match. All parts that are there must match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Filter {
+    pub(super) client: Option<IpAddr>,
+    pub(super) server: Option<IpAddr>,
+    /// Only translated flows to this port of the server.
+    pub(super) port: Option<(Protocol, u16)>,
+}
+
+/// The kernel's filters that together match exactly these flows; none if it has none:
+/// it knows neither prefixes nor ranges.
+pub(super) fn filters(flows: &Flows) -> Option<Vec<Filter>> {
+    let none = Filter { client: None, server: None, port: None };
+    let host = |prefix: &IpNetwork| {
+        let bits = if prefix.is_ipv4() { 32 } else { 128 };
+        (prefix.prefix() == bits).then(|| prefix.ip())
+    };
+    match flows {
+        Flows::Of(ip) => Some(vec![
+            Filter { client: Some(*ip), ..none.clone() },
+            Filter { server: Some(*ip), ..none },
+        ]),
+        Flows::To { target, protocol, ports } if ports.count() == 1 => Some(vec![Filter {
+            server: Some(*target),
+            port: Some((*protocol, ports.first())),
+            ..none
+        }]),
+        Flows::Between(a, b) if a.is_ipv4() != b.is_ipv4() => Some(Vec::new()),
+        Flows::Between(a, b) => {
+            let (a, b) = (host(a)?, host(b)?);
+            let pair =
+                |client, server| Filter { client: Some(client), server: Some(server), port: None };
+            Some(vec![pair(a, b), pair(b, a)])
+        }
+        Flows::To { .. } | Flows::Leaving(_) => None,
+    }
+}
+
+/// Whether a flow is one of these.
+pub(super) fn matches(flows: &Flows, ends: &Ends) -> bool {
+    match flows {
+        Flows::Of(ip) => ends.client == *ip || ends.server == *ip,
+        Flows::To { target, protocol, ports } => {
+            ends.translated
+                && ends.server == *target
+                && ends.protocol == protocol.number()
+                && ends.port.is_some_and(|port| (ports.first()..=ports.last()).contains(&port))
+        }
+        Flows::Between(a, b) => {
+            let joins =
+                |a: &IpNetwork, b: &IpNetwork| a.contains(ends.client) && b.contains(ends.server);
+            joins(a, b) || joins(b, a)
+        }
+        Flows::Leaving(prefix) => {
+            let same_family = prefix.is_ipv4() == ends.client.is_ipv4();
+            same_family && prefix.contains(ends.client) != prefix.contains(ends.server)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postern_model::port::PortRange;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    fn prefix(text: &str) -> IpNetwork {
+        text.parse().unwrap()
+    }
+
+    fn ends(client: u8, server: u8) -> Ends {
+        Ends {
+            client: ip(client),
+            server: ip(server),
+            protocol: 6,
+            port: Some(80),
+            translated: true,
+        }
+    }
+
+    fn to(last: u8, first: u32, last_port: u32) -> Flows {
+        let ports = PortRange::new(first, last_port).unwrap();
+        Flows::To { target: ip(last), protocol: Protocol::Tcp, ports }
+    }
+
+    /// What the kernel does with a filter.
+    fn applies(filter: &Filter, ends: &Ends) -> bool {
+        filter.client.is_none_or(|ip| ip == ends.client)
+            && filter.server.is_none_or(|ip| ip == ends.server)
+            && filter.port.is_none_or(|(protocol, port)| {
+                ends.translated && ends.protocol == protocol.number() && ends.port == Some(port)
+            })
+    }
+
+    #[test]
+    fn flows_of_every_kind() {
+        assert!(matches(&Flows::Of(ip(1)), &ends(1, 2)));
+        assert!(matches(&Flows::Of(ip(2)), &ends(1, 2)));
+        assert!(!matches(&Flows::Of(ip(3)), &ends(1, 2)));
+
+        assert!(matches(&to(2, 79, 81), &ends(1, 2)));
+        assert!(!matches(&to(2, 81, 82), &ends(1, 2)), "another port");
+        assert!(!matches(&to(1, 80, 80), &ends(1, 2)), "the other end");
+        assert!(!matches(&to(2, 80, 80), &Ends { translated: false, ..ends(1, 2) }));
+        assert!(!matches(&to(2, 80, 80), &Ends { protocol: 17, ..ends(1, 2) }));
+        assert!(!matches(&to(2, 80, 80), &Ends { port: None, ..ends(1, 2) }));
+
+        let (low, high) = (prefix("10.0.0.0/25"), prefix("10.0.0.128/25"));
+        assert!(matches(&Flows::Between(low, high), &ends(1, 200)));
+        assert!(matches(&Flows::Between(low, high), &ends(200, 1)));
+        assert!(!matches(&Flows::Between(low, high), &ends(1, 2)));
+
+        assert!(matches(&Flows::Leaving(low), &ends(1, 200)));
+        assert!(matches(&Flows::Leaving(low), &ends(200, 1)));
+        assert!(!matches(&Flows::Leaving(low), &ends(1, 2)));
+        assert!(!matches(&Flows::Leaving(prefix("fd00::/64")), &ends(1, 2)));
+    }
+
+    #[test]
+    fn the_kernel_has_no_filter_for_prefixes_and_ranges() {
+        assert_eq!(filters(&to(1, 1, 2)), None);
+        assert_eq!(filters(&Flows::Leaving(prefix("10.0.0.1/32"))), None);
+        assert_eq!(filters(&Flows::Between(prefix("10.0.0.1/32"), prefix("10.0.0.0/24"))), None);
+        let mixed = Flows::Between(prefix("10.0.0.0/24"), prefix("fd00::/64"));
+        assert_eq!(filters(&mixed), Some(vec![]));
+    }
+
+    fn flows() -> impl Strategy<Value = Flows> {
+        let host = |last: u8| IpNetwork::from(ip(last));
+        prop_oneof![
+            (0..4u8).prop_map(|last| Flows::Of(ip(last))),
+            (0..4u8, 79..82u32).prop_map(|(last, port)| to(last, port, port)),
+            (0..4u8, 0..4u8).prop_map(move |(a, b)| Flows::Between(host(a), host(b))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn filters_match_what_a_look_matches(
+            flows in flows(),
+            (client, server) in (0..4u8, 0..4u8),
+            protocol in prop_oneof![Just(6u8), Just(17)],
+            port in prop::option::of(79..82u16),
+            translated: bool,
+        ) {
+            let ends = Ends { client: ip(client), server: ip(server), protocol, port, translated };
+            let filters = filters(&flows).expect("of single hosts and ports");
+            let filtered = filters.iter().any(|filter| applies(filter, &ends));
+            prop_assert_eq!(filtered, matches(&flows, &ends));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Filters and flows as netlink messages.
+
+use std::net::IpAddr;
+
+use netlink_packet_core::{DefaultNla, NLA_F_NESTED, Nla};
+use netlink_packet_netfilter::conntrack::{
+    ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Protocol as Number, Status, Tuple,
+};
+use netlink_packet_netfilter::{
+    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
+};
+use postern_model::network::Family;
+
+use super::select::{Ends, Filter};
+
+const CTA_ID: u16 = 12;
+const CTA_ZONE: u16 = 18;
+const CTA_FILTER: u16 = 25;
+const CTA_STATUS_MASK: u16 = 26;
+const CTA_FILTER_ORIG_FLAGS: u16 = 1;
+const CTA_FILTER_REPLY_FLAGS: u16 = 2;
+const CTA_STATS_GLOBAL_ENTRIES: u16 = 1;
+const IPCTNL_MSG_CT_GET_STATS: u8 = 5;
+
+// Which parts of a tuple a filter compares.
+const IP_SOURCE: u32 = 1;
+const PROTOCOL_NUMBER: u32 = 1 << 3;
+const SOURCE_PORT: u32 = 1 << 4;
+
+/// A flow, and what tells the kernel which one it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Flow {
+    pub(super) ends: Ends,
+    identity: Vec<ConntrackAttribute>,
+}
+
+/// Deletes every flow that the filter matches; none if its addresses are of two families,
+/// which no flow has.
+pub(super) fn delete_matching(filter: &Filter) -> Option<NetfilterMessage> {
+    let (client, server) = (filter.client, filter.server);
+    let family = Family::of(client.or(server)?);
+    if [client, server].into_iter().flatten().any(|ip| Family::of(ip) != family) {
+        return None;
+    }
+    let mut attributes = Vec::new();
+    let (mut original, mut reply) = (0, 0);
+    if let Some(ip) = client {
+        original = IP_SOURCE;
+        attributes.push(ConntrackAttribute::CtaTupleOrig(vec![source(ip)]));
+    }
+    if let Some(ip) = server {
+        reply = IP_SOURCE;
+        let mut tuple = vec![source(ip)];
+        if let Some((protocol, port)) = filter.port {
+            reply |= PROTOCOL_NUMBER | SOURCE_PORT;
+            tuple.push(Tuple::Proto(vec![
+                ProtoTuple::Protocol(Number::from(protocol.number())),
+                ProtoTuple::SourcePort(port),
+            ]));
+            attributes.push(ConntrackAttribute::CtaStatus(Status::DstNat));
+            let mask = Status::DstNat.bits().to_be_bytes();
+            attributes.push(other(CTA_STATUS_MASK, mask.to_vec()));
+        }
+        attributes.push(ConntrackAttribute::CtaTupleReply(tuple));
+    }
+    attributes.push(flags(original, reply));
+    Some(message(family, ConntrackMessage::Delete(attributes)))
+}
+
+/// Deletes this flow, and no other that has taken its place.
+pub(super) fn delete(flow: Flow) -> NetfilterMessage {
+    let family = Family::of(flow.ends.client);
+    message(family, ConntrackMessage::Delete(flow.identity))
+}
+
+/// Asks for every flow of a family.
+pub(super) fn list(family: Family) -> NetfilterMessage {
+    message(family, ConntrackMessage::Get(Vec::new()))
+}
+
+/// Asks how many flows there are.
+pub(super) fn count() -> NetfilterMessage {
+    let inner =
+        ConntrackMessage::Other { message_type: IPCTNL_MSG_CT_GET_STATS, attributes: Vec::new() };
+    NetfilterMessage::new(NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 0), inner)
+}
+
+/// The answer to [`count`].
+pub(super) fn counted(message: &NetfilterMessage) -> Option<u32> {
+    let NetfilterMessageInner::Conntrack(ConntrackMessage::Other { attributes, .. }) =
+        &message.inner
+    else {
+        return None;
+    };
+    let entries = attributes.iter().find(|nla| nla.kind() == CTA_STATS_GLOBAL_ENTRIES)?;
+    let mut bytes = [0; 4];
+    if entries.value_len() != bytes.len() {
+        return None;
+    }
+    entries.emit_value(&mut bytes);
+    Some(u32::from_be_bytes(bytes))
+}
+
+/// A flow of a listing; none if it lacks what every flow has.
+pub(super) fn flow(message: NetfilterMessage) -> Option<Flow> {
+    let NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) = message.inner else {
+        return None;
+    };
+    let (mut client, mut server, mut translated) = (None, None, false);
+    let (mut protocol, mut port) = (None, None);
+    let mut identity = Vec::new();
+    for attribute in attributes {
+        match &attribute {
+            ConntrackAttribute::CtaTupleOrig(tuple) => {
+                client = source_of(tuple);
+                identity.push(attribute);
+            }
+            ConntrackAttribute::CtaTupleReply(tuple) => {
+                server = source_of(tuple);
+                (protocol, port) = protocol_of(tuple);
+            }
+            ConntrackAttribute::CtaStatus(status) => translated = status.contains(Status::DstNat),
+            ConntrackAttribute::Other(nla) if matches!(nla.kind(), CTA_ID | CTA_ZONE) => {
+                identity.push(attribute);
+            }
+            _ => {}
+        }
+    }
+    let ends = Ends { client: client?, server: server?, protocol: protocol?, port, translated };
+    Some(Flow { ends, identity })
+}
+
+fn message(family: Family, inner: ConntrackMessage) -> NetfilterMessage {
+    let family = match family {
+        Family::V4 => NetfilterProtoFamily::IPv4,
+        Family::V6 => NetfilterProtoFamily::IPv6,
+    };
+    NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), inner)
+}
+
+fn source(ip: IpAddr) -> Tuple {
+    Tuple::Ip(vec![IPTuple::SourceAddress(ip)])
+}
+
+/// The nested attribute that says which parts of the two tuples count.
+fn flags(original: u32, reply: u32) -> ConntrackAttribute {
+    let mut value = Vec::new();
+    for (kind, flags) in [(CTA_FILTER_ORIG_FLAGS, original), (CTA_FILTER_REPLY_FLAGS, reply)] {
+        value.extend_from_slice(&8u16.to_ne_bytes());
+        value.extend_from_slice(&kind.to_ne_bytes());
+        value.extend_from_slice(&flags.to_ne_bytes());
+    }
+    other(CTA_FILTER | NLA_F_NESTED, value)
+}
+
+fn other(kind: u16, value: Vec<u8>) -> ConntrackAttribute {
+    ConntrackAttribute::Other(DefaultNla::new(kind, value))
+}
+
+fn source_of(tuple: &[Tuple]) -> Option<IpAddr> {
+    tuple.iter().find_map(|part| match part {
+        Tuple::Ip(ips) => ips.iter().find_map(|ip| match ip {
+            IPTuple::SourceAddress(ip) => Some(*ip),
+            _ => None,
+        }),
+        _ => None,
+    })
+}
+
+fn protocol_of(tuple: &[Tuple]) -> (Option<u8>, Option<u16>) {
+    let (mut protocol, mut port) = (None, None);
+    for part in tuple {
+        let Tuple::Proto(parts) = part else { continue };
+        for part in parts {
+            match part {
+                ProtoTuple::Protocol(number) => protocol = Some(u8::from(*number)),
+                ProtoTuple::SourcePort(number) => port = Some(*number),
+                _ => {}
+            }
+        }
+    }
+    (protocol, port)
+}

@@ -1,0 +1,241 @@
+//! A kernel in memory, for tests of what is built on [`Kernel`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ipnetwork::IpNetwork;
+use postern_model::id::SandboxId;
+use postern_model::name::IfName;
+use postern_model::plan::{NamespaceRef, Plan, Step};
+use postern_model::resource::{Place, Resource, ResourceSet};
+use postern_model::sandbox::NamespaceIdentity;
+
+use crate::error::{ApplyError, NamespaceError, ObserveError};
+use crate::features::Features;
+use crate::kernel::{Applied, Kernel, LinkFacts};
+use crate::ports::Ports;
+
+/// Carries out plans on a set of resources, records them, and fails when it is told to.
+///
+/// Every kernel feature is there. Ports are booked and bound by no socket. What the real
+/// kernel cannot observe is not observed here either.
+#[derive(Debug)]
+pub struct Fake {
+    state: Mutex<State>,
+    ports: Ports,
+    features: Features,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    resources: Vec<Resource>,
+    plans: Vec<Plan>,
+    failures: VecDeque<Failure>,
+    namespaces: BTreeMap<PathBuf, NamespaceIdentity>,
+    links: BTreeMap<IfName, LinkFacts>,
+    prefixes: Vec<IpNetwork>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    after: usize,
+    error: ApplyError,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            ports: Ports::booked(),
+            features: Features {
+                bridge_netfilter: true,
+                ipv6: true,
+                sctp: true,
+                address_protocol: true,
+                release: "fake".into(),
+            },
+        }
+    }
+}
+
+impl Fake {
+    /// An empty kernel that has every feature.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty kernel that has these features.
+    pub fn with_features(features: Features) -> Self {
+        Self { features, ..Self::default() }
+    }
+
+    /// Every plan that was to be carried out so far, failed ones too.
+    pub fn plans(&self) -> Vec<Plan> {
+        self.lock().plans.clone()
+    }
+
+    /// What there is, parameters and adopted bridges as well.
+    pub fn resources(&self) -> ResourceSet {
+        self.lock().resources.iter().cloned().collect()
+    }
+
+    /// Lets the next plan fail once its elements are in force and `after` of its steps
+    /// are taken. Calls queue: each is for one plan.
+    pub fn fail(&self, after: usize, error: ApplyError) {
+        self.lock().failures.push_back(Failure { after, error });
+    }
+
+    /// Puts something there behind the daemon's back.
+    pub fn put(&self, resource: Resource) {
+        self.lock().put(&resource);
+    }
+
+    /// Takes something away behind the daemon's back.
+    pub fn remove(&self, resource: &Resource) {
+        self.lock().remove(resource);
+    }
+
+    /// Lets a namespace of somebody else's stand at a path.
+    pub fn set_namespace(&self, path: PathBuf, identity: NamespaceIdentity) {
+        self.lock().namespaces.insert(path, identity);
+    }
+
+    /// Lets a link of somebody else's exist on the host.
+    pub fn set_link(&self, name: IfName, facts: LinkFacts) {
+        self.lock().links.insert(name, facts);
+    }
+
+    /// Sets the prefixes the host uses for itself.
+    pub fn set_host_prefixes(&self, prefixes: Vec<IpNetwork>) {
+        self.lock().prefixes = prefixes;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn apply(&mut self, plan: &Plan) -> Result<(), ApplyError> {
+        self.plans.push(plan.clone());
+        for element in &plan.remove {
+            self.remove(&Resource::Element(element.clone()));
+        }
+        for element in &plan.add {
+            self.put(&Resource::Element(element.clone()));
+        }
+        let failure = self.failures.pop_front();
+        let steps = failure.as_ref().map_or(plan.steps.len(), |failure| failure.after);
+        for step in plan.steps.iter().take(steps) {
+            self.take(step)?;
+        }
+        failure.map_or(Ok(()), |failure| Err(failure.error))
+    }
+
+    fn take(&mut self, step: &Step) -> Result<(), ApplyError> {
+        match step {
+            Step::Create(resource) => {
+                let new = matches!(
+                    resource,
+                    Resource::Namespace { .. } | Resource::Bridge(_) | Resource::Veth(_)
+                );
+                if new && self.resources.iter().any(|there| there.key() == resource.key()) {
+                    return Err(ApplyError::Exists { object: resource.to_string() });
+                }
+                self.put(resource);
+            }
+            Step::Update { to, .. } => self.put(to),
+            Step::Delete(resource) => self.delete(resource),
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, resource: &Resource) {
+        self.remove(resource);
+        self.resources.push(resource.clone());
+    }
+
+    fn remove(&mut self, resource: &Resource) {
+        let key = resource.key();
+        self.resources.retain(|there| there.key() != key);
+    }
+
+    /// With a link or a namespace goes what is on it or in it.
+    fn delete(&mut self, resource: &Resource) {
+        self.remove(resource);
+        match resource {
+            Resource::Bridge(bridge) if !bridge.adopted => {
+                self.resources.retain(|there| !is_on(there, Place::Host, &bridge.name));
+            }
+            Resource::Veth(veth) => {
+                let place = Place::Sandbox(veth.sandbox);
+                self.resources.retain(|there| !is_on(there, place, &veth.interface));
+            }
+            Resource::Namespace { sandbox, .. } => {
+                self.resources.retain(|there| !is_in(there, *sandbox));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_on(resource: &Resource, at: Place, name: &IfName) -> bool {
+    match resource {
+        Resource::Sysctl { place, link, .. }
+        | Resource::Address { place, link, .. }
+        | Resource::Route { place, link, .. } => (*place, link) == (at, name),
+        _ => false,
+    }
+}
+
+fn is_in(resource: &Resource, sandbox: SandboxId) -> bool {
+    match resource {
+        Resource::Sysctl { place, .. }
+        | Resource::Address { place, .. }
+        | Resource::Route { place, .. } => *place == Place::Sandbox(sandbox),
+        Resource::Veth(veth) => veth.sandbox == sandbox,
+        _ => false,
+    }
+}
+
+impl Kernel for Fake {
+    async fn apply(&self, plan: &Plan) -> Result<Applied, ApplyError> {
+        self.lock().apply(plan)?;
+        Ok(Applied::default())
+    }
+
+    async fn observe(
+        &self,
+        _namespaces: &BTreeMap<SandboxId, NamespaceRef>,
+    ) -> Result<ResourceSet, ObserveError> {
+        let state = self.lock();
+        let seen = state.resources.iter().filter(|resource| match resource {
+            Resource::Sysctl { .. } => false,
+            Resource::Bridge(bridge) => !bridge.adopted,
+            _ => true,
+        });
+        Ok(seen.cloned().collect())
+    }
+
+    fn identify(&self, path: &Path) -> Result<NamespaceIdentity, NamespaceError> {
+        let found = self.lock().namespaces.get(path).copied();
+        found.ok_or_else(|| NamespaceError::NotFound { path: path.to_owned() })
+    }
+
+    async fn host_prefixes(&self) -> Result<Vec<IpNetwork>, ObserveError> {
+        Ok(self.lock().prefixes.clone())
+    }
+
+    async fn link(&self, name: &IfName) -> Result<Option<LinkFacts>, ObserveError> {
+        Ok(self.lock().links.get(name).cloned())
+    }
+
+    fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    fn features(&self) -> &Features {
+        &self.features
+    }
+}

@@ -1,0 +1,85 @@
+//! The kernel as the rest of the daemon sees it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ipnetwork::IpNetwork;
+use postern_model::id::SandboxId;
+use postern_model::name::IfName;
+use postern_model::plan::{NamespaceRef, Plan};
+use postern_model::resource::{Owner, ResourceSet};
+use postern_model::sandbox::NamespaceIdentity;
+
+use crate::error::{ApplyError, NamespaceError, ObserveError};
+use crate::features::Features;
+use crate::ports::Ports;
+
+/// What carrying out a plan came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// How many flows were ended.
+    pub flows_ended: u64,
+}
+
+/// What is to be known of a link before it is adopted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkFacts {
+    /// Whether it is a bridge.
+    pub is_bridge: bool,
+    /// Whose it is; none if it is not ours.
+    pub ours: Option<Owner>,
+    /// Bytes.
+    pub mtu: u32,
+    /// Its addresses of every scope.
+    pub addresses: Vec<IpNetwork>,
+}
+
+/// The kernel: carries out plans, and tells what it holds.
+pub trait Kernel: Send + Sync + 'static {
+    /// Carries out a plan: the elements in one transaction, then the end of flows, then
+    /// the steps. When it returns, everything is in force.
+    ///
+    /// # Errors
+    /// The first failure ends it; what came before stands.
+    fn apply(&self, plan: &Plan) -> impl Future<Output = Result<Applied, ApplyError>> + Send;
+
+    /// Lists what is ours, in the host's namespace, in the given ones that exist, and in
+    /// those of ours that no record speaks of. Kernel parameters and adopted bridges are
+    /// not to be seen. The cost is linear in what there is.
+    ///
+    /// # Errors
+    /// The kernel refused a listing, or a namespace that is there cannot be entered.
+    fn observe(
+        &self,
+        namespaces: &BTreeMap<SandboxId, NamespaceRef>,
+    ) -> impl Future<Output = Result<ResourceSet, ObserveError>> + Send;
+
+    /// What tells the network namespace at a path from every other one.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be opened.
+    fn identify(&self, path: &Path) -> Result<NamespaceIdentity, NamespaceError>;
+
+    /// The prefixes of the host's addresses and routes that are not on links of ours, for
+    /// new subnets to stay clear of. Default routes, loopback and link-local prefixes are
+    /// left out. The cost is linear in them.
+    ///
+    /// # Errors
+    /// The kernel refused a listing.
+    fn host_prefixes(&self) -> impl Future<Output = Result<Vec<IpNetwork>, ObserveError>> + Send;
+
+    /// The link of a name in the host's namespace; none if there is none.
+    ///
+    /// # Errors
+    /// The kernel refused to answer.
+    fn link(
+        &self,
+        name: &IfName,
+    ) -> impl Future<Output = Result<Option<LinkFacts>, ObserveError>> + Send;
+
+    /// The host's published ports.
+    fn ports(&self) -> &Ports;
+
+    /// What this kernel can do.
+    fn features(&self) -> &Features;
+}

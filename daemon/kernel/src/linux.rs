@@ -1,0 +1,209 @@
+//! The real kernel.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ipnetwork::IpNetwork;
+use postern_model::id::SandboxId;
+use postern_model::name::IfName;
+use postern_model::network::Family;
+use postern_model::plan::{NamespaceRef, Plan};
+use postern_model::resource::{Resource, ResourceSet};
+use postern_model::sandbox::NamespaceIdentity;
+use tokio::task::spawn_blocking;
+
+use crate::apply::{Executor, Means};
+use crate::conntrack::Conntrack;
+use crate::error::{ApplyError, NamespaceError, ObserveError, OpenError};
+use crate::features::Features;
+use crate::kernel::{Applied, Kernel, LinkFacts};
+use crate::leftovers;
+use crate::namespace::{self, Namespace};
+use crate::nft::{Nft, NftError};
+use crate::ports::Ports;
+use crate::reaper::Reaper;
+use crate::rtnl::Socket;
+use crate::{forwarding, mark, observe, prefixes};
+
+/// What the host is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostSettings {
+    /// Turn forwarding on where it is off, and keep shut what was shut.
+    pub ip_forward: bool,
+    /// The daemon's run directory; namespaces are pinned in `netns` below it.
+    pub run_dir: PathBuf,
+}
+
+/// The kernel of the namespace it was opened in. Dropping it changes nothing there.
+pub struct Linux(Arc<Open>);
+
+struct Open {
+    nft: Nft,
+    conntrack: Conntrack,
+    reaper: Reaper,
+    ports: Ports,
+    features: Features,
+    /// The families whose forwarding it was we who turned on.
+    fenced: Vec<Family>,
+    run_dir: PathBuf,
+}
+
+impl Linux {
+    /// Opens the kernel of the thread's namespace: loads the rules, deletes links that an
+    /// earlier run had out of service or half-made, and sees to forwarding. What else an
+    /// earlier run left stays as it is.
+    ///
+    /// # Errors
+    /// The process is short of a privilege, or the kernel of a feature.
+    pub async fn open(settings: &HostSettings) -> Result<Self, OpenError> {
+        let settings = settings.clone();
+        let opened = spawn_blocking(move || Open::new(&settings)).await;
+        opened.unwrap_or_else(|error| {
+            Err(OpenError::Io { what: "a thread".into(), source: io::Error::other(error) })
+        })
+    }
+
+    /// Waits until every link that is out of service is deleted.
+    pub async fn quiesce(&self) {
+        let open = Arc::clone(&self.0);
+        if spawn_blocking(move || open.reaper.wait(|_| true)).await.is_err() {
+            tracing::warn!("links that are out of service are left for the next run");
+        }
+    }
+}
+
+impl Open {
+    fn new(settings: &HostSettings) -> Result<Linux, OpenError> {
+        let nft = |source| OpenError::Nft { source };
+        let failed = |what: &str| {
+            let what = what.to_owned();
+            move |source| OpenError::Io { what, source }
+        };
+        let directory = namespace::directory(&settings.run_dir);
+        fs::create_dir_all(&directory).map_err(failed(&directory.display().to_string()))?;
+        let features = Features::probe();
+        tracing::info!(?features, "kernel");
+        let tables = Nft::open().map_err(nft)?;
+        tables.load_base().map_err(nft)?;
+        if settings.ip_forward {
+            let families = if features.ipv6 { &Family::ALL[..] } else { &[Family::V4] };
+            forwarding::turn_on(&tables, families)?;
+        }
+        Ok(Linux(Arc::new(Self {
+            fenced: tables.fences().map_err(nft)?,
+            conntrack: Conntrack::open().map_err(|source| OpenError::Conntrack { source })?,
+            reaper: leftovers::clear()?,
+            ports: Ports::open(features.sctp),
+            nft: tables,
+            features,
+            run_dir: settings.run_dir.clone(),
+        })))
+    }
+
+    fn take_steps(&self, plan: &Plan) -> Result<Applied, ApplyError> {
+        let flows_ended = match plan.flows.is_empty() {
+            true => 0,
+            false => {
+                let ended = self.conntrack.end(&plan.flows);
+                ended.map_err(|source| ApplyError::Conntrack { source })?
+            }
+        };
+        if !plan.steps.is_empty() {
+            let means =
+                Means { features: &self.features, reaper: &self.reaper, run_dir: &self.run_dir };
+            let mut executor = Executor::new(means, &plan.namespaces)?;
+            plan.steps.iter().try_for_each(|step| executor.take(step))?;
+        }
+        Ok(Applied { flows_ended })
+    }
+
+    fn observe(
+        &self,
+        namespaces: &BTreeMap<SandboxId, NamespaceRef>,
+    ) -> Result<ResourceSet, ObserveError> {
+        self.mend().map_err(|source| ObserveError::Nft { source })?;
+        let mut set = observe::observe(&self.features, &self.run_dir, namespaces)?;
+        let elements = self.nft.elements().map_err(|source| ObserveError::Nft { source })?;
+        set.extend(elements.into_iter().map(Resource::Element));
+        Ok(set)
+    }
+
+    /// Puts back rules that somebody else flushed. Rules are constant and no part of a
+    /// plan, and without their sets there is nothing to observe.
+    fn mend(&self) -> Result<(), NftError> {
+        if self.nft.base_is_intact()? {
+            return Ok(());
+        }
+        tracing::warn!("the ruleset is not what it was; loading it again");
+        self.nft.load_base()?;
+        self.fenced.iter().try_for_each(|family| self.nft.fence(*family, true))
+    }
+}
+
+impl Kernel for Linux {
+    async fn apply(&self, plan: &Plan) -> Result<Applied, ApplyError> {
+        if !(plan.remove.is_empty() && plan.add.is_empty()) {
+            let committed = self.0.nft.commit(&plan.remove, &plan.add).await;
+            committed.map_err(|source| ApplyError::Nft { source })?;
+        }
+        if plan.flows.is_empty() && plan.steps.is_empty() {
+            return Ok(Applied::default());
+        }
+        let (open, plan) = (Arc::clone(&self.0), plan.clone());
+        let taken = spawn_blocking(move || open.take_steps(&plan)).await;
+        taken.unwrap_or_else(|error| Err(ApplyError::Io { source: io::Error::other(error) }))
+    }
+
+    async fn observe(
+        &self,
+        namespaces: &BTreeMap<SandboxId, NamespaceRef>,
+    ) -> Result<ResourceSet, ObserveError> {
+        let (open, namespaces) = (Arc::clone(&self.0), namespaces.clone());
+        read(move || open.observe(&namespaces)).await
+    }
+
+    fn identify(&self, path: &Path) -> Result<NamespaceIdentity, NamespaceError> {
+        Namespace::open(path).map(|namespace| namespace.identity())
+    }
+
+    async fn host_prefixes(&self) -> Result<Vec<IpNetwork>, ObserveError> {
+        read(prefixes::of_the_host).await
+    }
+
+    async fn link(&self, name: &IfName) -> Result<Option<LinkFacts>, ObserveError> {
+        let name = name.clone();
+        read(move || facts(&name)).await
+    }
+
+    fn ports(&self) -> &Ports {
+        &self.0.ports
+    }
+
+    fn features(&self) -> &Features {
+        &self.0.features
+    }
+}
+
+async fn read<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ObserveError> + Send + 'static,
+) -> Result<T, ObserveError> {
+    let read = spawn_blocking(work).await;
+    read.unwrap_or_else(|error| Err(ObserveError::Io { source: io::Error::other(error) }))
+}
+
+fn facts(name: &IfName) -> Result<Option<LinkFacts>, ObserveError> {
+    let mut socket = Socket::open().map_err(|source| ObserveError::Io { source })?;
+    let found = socket.link(name.as_str()).map_err(ObserveError::netlink("link"))?;
+    let Some(link) = found else { return Ok(None) };
+    let addresses =
+        socket.addresses(Some(link.index)).map_err(ObserveError::netlink("addresses"))?;
+    Ok(Some(LinkFacts {
+        is_bridge: link.is_bridge(),
+        ours: mark::owner(link.alias.as_deref()),
+        mtu: link.mtu,
+        addresses: addresses.into_iter().map(|found| found.address).collect(),
+    }))
+}

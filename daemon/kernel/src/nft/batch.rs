@@ -1,0 +1,285 @@
+//! Transactions: what a caller wants changed, as messages, and what the kernel's answers
+//! mean for it.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use netlink_packet_core::{DefaultNla, Emitable, NLM_F_ACK, NLM_F_CREATE, Nla};
+use netlink_packet_netfilter::nftables::{
+    DataAttribute, ListAttribute, NfTablesMessage, SetElementAttribute, SetElementList,
+    SetElementMessage,
+};
+use netlink_packet_netfilter::none::ControlMessage;
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
+use postern_model::resource::Element;
+
+use super::codec::{Raw, encode};
+use super::error::{Action, NftError};
+use super::schema::{SetSpec, TABLE, Table};
+use super::socket::{Answer, Frame, NetfilterSocket};
+
+/// `NFNL_SUBSYS_NFTABLES`.
+const SUBSYSTEM: u16 = 10;
+/// `NFT_MSG_DESTROYSETELEM`, since Linux 6.3.
+const DESTROY_SET_ELEMENT: u8 = 30;
+/// Headers of netlink and netfilter.
+const HEADERS: usize = 20;
+/// An attribute's length is 16 bits: the list of elements has less than this.
+const LIST_LIMIT: usize = 0xffff - 4;
+
+/// How an element that may be absent is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Removal {
+    /// The kernel can be told that absence is no error.
+    Destroy,
+    /// It cannot: the element is added, which is no error if it is there, then deleted.
+    /// That fails for a map with another value, as an addition would.
+    AddAndDelete,
+}
+
+/// Messages that belong together: all of them take effect, or none.
+#[derive(Debug, Default)]
+pub(super) struct Changes(Vec<Message>);
+
+#[derive(Debug)]
+struct Message {
+    frame: Frame,
+    /// What it is about, for errors; none for a rule.
+    subject: Option<Subject>,
+}
+
+#[derive(Debug)]
+struct Subject {
+    action: Action,
+    set: &'static str,
+    /// In the message's order.
+    elements: Vec<Element>,
+    /// Where the first element begins, in bytes, and how long each is.
+    first: usize,
+    stride: usize,
+}
+
+impl Changes {
+    /// First removes, then adds.
+    pub(super) fn new(
+        remove: &[Element],
+        add: &[Element],
+        removal: Removal,
+    ) -> Result<Self, NftError> {
+        let mut changes = Self::default();
+        for (set, elements) in by_set(remove)? {
+            match removal {
+                Removal::Destroy => changes.push(Verb::Destroy, set, &elements),
+                Removal::AddAndDelete => {
+                    changes.push(Verb::Add(Action::Remove), set, &elements);
+                    changes.push(Verb::Delete, set, &elements);
+                }
+            }
+        }
+        for (set, elements) in by_set(add)? {
+            changes.push(Verb::Add(Action::Add), set, &elements);
+        }
+        Ok(changes)
+    }
+
+    /// Any other messages, of one table.
+    pub(super) fn other(table: Table, messages: impl IntoIterator<Item = NfTablesMessage>) -> Self {
+        let message = |message| {
+            let frame = Frame::new(in_table(table, message), NLM_F_CREATE);
+            Message { frame, subject: None }
+        };
+        Self(messages.into_iter().map(message).collect())
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many bytes it takes to say.
+    pub(super) fn length(&self) -> usize {
+        self.0.iter().map(|message| message.frame.length()).sum()
+    }
+
+    fn push(&mut self, verb: Verb, set: &'static SetSpec, elements: &[(Element, Raw)]) {
+        let entries: Vec<_> = elements.iter().map(|(_, raw)| entry(verb, raw)).collect();
+        // All elements of a set are of one length.
+        let stride = entries.first().map_or(1, Emitable::buffer_len);
+        let at_most = (LIST_LIMIT / stride).max(1);
+        for (entries, elements) in entries.chunks(at_most).zip(elements.chunks(at_most)) {
+            let message = verb.message(set, entries.to_vec());
+            let first = (HEADERS + message.buffer_len()).saturating_sub(entries.len() * stride);
+            let subject = Subject {
+                action: verb.action(),
+                set: set.name,
+                elements: elements.iter().map(|(element, _)| element.clone()).collect(),
+                first,
+                stride,
+            };
+            let frame = Frame::new(in_table(set.table, message), NLM_F_CREATE);
+            self.0.push(Message { frame, subject: Some(subject) });
+        }
+    }
+}
+
+type BySet = BTreeMap<&'static str, (&'static SetSpec, Vec<(Element, Raw)>)>;
+
+fn by_set(
+    elements: &[Element],
+) -> Result<impl Iterator<Item = (&'static SetSpec, Vec<(Element, Raw)>)>, NftError> {
+    let mut sets = BySet::new();
+    for element in elements {
+        let mixed = || NftError::MixedFamilies { element: Box::new(element.clone()) };
+        let raw = encode(element).ok_or_else(mixed)?;
+        let name = element.set();
+        if let Some((_, elements)) = sets.get_mut(name) {
+            elements.push((element.clone(), raw));
+        } else if let Some(set) = SetSpec::find(name) {
+            sets.insert(name, (set, vec![(element.clone(), raw)]));
+        }
+    }
+    Ok(sets.into_values())
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Verb {
+    Add(Action),
+    Delete,
+    Destroy,
+}
+
+impl Verb {
+    const fn action(self) -> Action {
+        match self {
+            Self::Add(action) => action,
+            Self::Delete | Self::Destroy => Action::Remove,
+        }
+    }
+
+    fn message(
+        self,
+        set: &SetSpec,
+        entries: Vec<ListAttribute<SetElementAttribute>>,
+    ) -> NfTablesMessage {
+        let attributes = vec![
+            SetElementList::Table(TABLE.to_owned()),
+            SetElementList::Set(set.name.to_owned()),
+            SetElementList::Elements(entries),
+        ];
+        match self {
+            Self::Add(_) => NfTablesMessage::NewSetElement(SetElementMessage { attributes }),
+            Self::Delete => NfTablesMessage::DeleteSetElement(SetElementMessage { attributes }),
+            Self::Destroy => NfTablesMessage::Other {
+                message_type: DESTROY_SET_ELEMENT,
+                attributes: attributes.iter().map(untyped).collect(),
+            },
+        }
+    }
+}
+
+fn entry(verb: Verb, raw: &Raw) -> ListAttribute<SetElementAttribute> {
+    let value = |bytes: &[u8]| DataAttribute::Value(bytes.to_vec());
+    let mut attributes = vec![SetElementAttribute::Key(value(&raw.key))];
+    if matches!(verb, Verb::Add(_)) && !raw.value.is_empty() {
+        attributes.push(SetElementAttribute::Data(value(&raw.value)));
+    }
+    ListAttribute::Element(attributes)
+}
+
+/// An attribute for a message that the netlink crate has no type for.
+fn untyped(attribute: &SetElementList) -> DefaultNla {
+    let mut value = vec![0; attribute.value_len()];
+    attribute.emit_value(&mut value);
+    DefaultNla::new(attribute.kind(), value)
+}
+
+pub(super) fn in_table(table: Table, message: NfTablesMessage) -> NetfilterMessage {
+    NetfilterMessage::new(NetfilterHeader::new(table.protocol(), 0, 0), message)
+}
+
+/// Carries the changes out, in their order, as one transaction.
+pub(super) fn transact(socket: &mut NetfilterSocket, group: &[&Changes]) -> Result<(), NftError> {
+    let messages: Vec<&Message> = group.iter().flat_map(|changes| &changes.0).collect();
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let mut request = Vec::new();
+    control(ControlMessage::BatchBegin).write(socket.next_sequence(), 0, &mut request);
+    let mut sequences = BTreeMap::new();
+    for (index, message) in messages.iter().enumerate() {
+        let sequence = socket.next_sequence();
+        // One acknowledgement says that all went well; a failure is always reported.
+        let flags = if index + 1 == messages.len() { NLM_F_ACK } else { 0 };
+        message.frame.write(sequence, flags, &mut request);
+        sequences.insert(sequence, *message);
+    }
+    control(ControlMessage::BatchEnd).write(socket.next_sequence(), 0, &mut request);
+    let answers = socket.exchange(&request).map_err(failed)?;
+    judge(answers, &sequences)
+}
+
+fn control(message: ControlMessage) -> Frame {
+    let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, SUBSYSTEM);
+    Frame::new(NetfilterMessage::new(header, message), 0)
+}
+
+const fn failed(source: io::Error) -> NftError {
+    NftError::Socket { operation: "change nftables", source }
+}
+
+/// The first failure; success only if the last message is acknowledged.
+fn judge(answers: Vec<Answer>, messages: &BTreeMap<u32, &Message>) -> Result<(), NftError> {
+    let mut acknowledged = false;
+    for answer in answers {
+        let message = messages.get(&answer.sequence);
+        match answer.error {
+            None => acknowledged |= message.is_some(),
+            Some(error) => {
+                let offset = error.offset.and_then(|offset| usize::try_from(offset).ok());
+                let subject = message.and_then(|message| message.subject.as_ref());
+                return Err(match subject {
+                    Some(subject) => subject.refused(offset, error.into()),
+                    None => failed(error.into()),
+                });
+            }
+        }
+    }
+    if acknowledged {
+        return Ok(());
+    }
+    Err(failed(io::Error::new(io::ErrorKind::InvalidData, "no acknowledgement")))
+}
+
+impl Subject {
+    fn refused(&self, offset: Option<usize>, source: io::Error) -> NftError {
+        let (action, set) = (self.action, self.set);
+        let index = offset.and_then(|at| at.checked_sub(self.first)).map(|at| at / self.stride);
+        match index.and_then(|index| self.elements.get(index)) {
+            Some(element) => {
+                NftError::Element { action, element: Box::new(element.clone()), source }
+            }
+            None => NftError::Set { action, set, source },
+        }
+    }
+}
+
+/// Asks the kernel which removal it knows, by one from a table that is not there.
+pub(super) fn known_removal(socket: &mut NetfilterSocket) -> io::Result<Removal> {
+    let attributes = [
+        SetElementList::Table("postern-no-such-table".to_owned()),
+        SetElementList::Set("none".to_owned()),
+    ];
+    let message = NfTablesMessage::Other {
+        message_type: DESTROY_SET_ELEMENT,
+        attributes: attributes.iter().map(untyped).collect(),
+    };
+    let probe = Frame::new(in_table(Table::Inet, message), NLM_F_ACK);
+    let mut request = Vec::new();
+    control(ControlMessage::BatchBegin).write(socket.next_sequence(), 0, &mut request);
+    let sequence = socket.next_sequence();
+    probe.write(sequence, 0, &mut request);
+    control(ControlMessage::BatchEnd).write(socket.next_sequence(), 0, &mut request);
+    let known = socket.exchange(&request)?.into_iter().any(|answer| {
+        answer.sequence == sequence && answer.error.is_some_and(|error| error.code == libc::ENOENT)
+    });
+    Ok(if known { Removal::Destroy } else { Removal::AddAndDelete })
+}

@@ -1,0 +1,159 @@
+//! The door to both tables.
+
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Mutex, PoisonError};
+
+use nftables::schema::Nftables;
+use postern_model::network::Family;
+use postern_model::resource::Element;
+use tokio::sync::oneshot;
+
+use super::batch::{Changes, Removal, known_removal};
+use super::commit::{self, Call, Job, Script};
+use super::error::NftError;
+use super::schema::{SetSpec, Table};
+use super::socket::NetfilterSocket;
+use super::{advert, chain, dump, expr, maps};
+
+/// The tables of one network namespace: the one it was opened in, whatever thread uses it
+/// later. Can be shared; dropping it leaves the tables as they are.
+pub struct Nft {
+    jobs: Sender<Job>,
+    reader: Mutex<NetfilterSocket>,
+    removal: Removal,
+}
+
+impl Nft {
+    /// Opens the tables of the calling thread's namespace; they need not be there yet.
+    ///
+    /// # Errors
+    /// [`NftError::Socket`] without `CAP_NET_ADMIN` or without nftables in the kernel, and
+    /// [`NftError::Thread`].
+    pub fn open() -> Result<Self, NftError> {
+        let opening = |source| NftError::Socket { operation: "open a socket to nftables", source };
+        let mut writer = NetfilterSocket::open().map_err(opening)?;
+        let reader = NetfilterSocket::open().map_err(opening)?;
+        let removal = known_removal(&mut writer).map_err(opening)?;
+        let (jobs, queue) = mpsc::channel();
+        commit::start(writer, queue).map_err(NftError::Thread)?;
+        Ok(Self { jobs, reader: Mutex::new(reader), removal })
+    }
+
+    /// Declares both tables and replaces their rules. Elements and fences stay, and no
+    /// packet meets tables without rules. Blocks for some 20 ms.
+    ///
+    /// # Errors
+    /// `nft` cannot be run or refuses the ruleset, or the kernel does.
+    pub fn load_base(&self) -> Result<(), NftError> {
+        let first = Changes::other(Table::Inet, maps::declare());
+        let then = Changes::other(Table::Bridge, [advert::flush(), advert::rule()]);
+        self.script(first, chain::ruleset(), then)
+    }
+
+    /// Deletes both tables; that they are gone already is no error. Blocks as
+    /// [`Nft::load_base`] does.
+    ///
+    /// # Errors
+    /// As of [`Nft::load_base`].
+    pub fn unload(&self) -> Result<(), NftError> {
+        self.script(Changes::default(), chain::removal(), Changes::default())
+    }
+
+    /// Removes elements, then adds elements: all of it, or nothing. When it returns, the
+    /// next packet is judged accordingly.
+    ///
+    /// To remove what is absent and to add what is present is no error. To give a key of a
+    /// map another value, remove it and add it with the new one. Calls take effect in the
+    /// order in which they are made, many of them in one transaction.
+    ///
+    /// Cancel safe: a call that was polled once is carried out.
+    ///
+    /// # Errors
+    /// - [`NftError::MixedFamilies`]: an element no map can hold.
+    /// - [`NftError::Element`]: the kernel refuses this one, most often because the map has
+    ///   another value for its key.
+    /// - [`NftError::Set`]: the base ruleset is not loaded.
+    /// - [`NftError::Socket`]: the kernel is short of memory, or the call is of more than
+    ///   some half a million elements.
+    pub async fn commit(&self, remove: &[Element], add: &[Element]) -> Result<(), NftError> {
+        let changes = Changes::new(remove, add, self.removal)?;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let (reply, result) = oneshot::channel();
+        self.ask(Job::Commit(Call { changes, reply }))?;
+        result.await.map_err(|_| NftError::Stopped)?
+    }
+
+    /// Every element of every set and map. Linear in what is there.
+    ///
+    /// # Errors
+    /// [`NftError::Socket`], also if the base ruleset is not loaded.
+    pub fn elements(&self) -> Result<Vec<Element>, NftError> {
+        self.read("list the elements", dump::elements)
+    }
+
+    /// Whether both tables have the sets and rules that [`Nft::load_base`] gives them.
+    ///
+    /// # Errors
+    /// [`NftError::Socket`].
+    pub fn base_is_intact(&self) -> Result<bool, NftError> {
+        self.read("list the rules", dump::is_intact)
+    }
+
+    /// Shuts, or opens, the way through the host between links that are not ours: to be
+    /// shut before forwarding is switched on in a host that did not forward. Blocks for
+    /// some 10 ms.
+    ///
+    /// # Errors
+    /// As of [`Nft::load_base`].
+    pub fn fence(&self, family: Family, on: bool) -> Result<(), NftError> {
+        let everything = match family {
+            Family::V4 => expr::prefix("0.0.0.0", 0),
+            Family::V6 => expr::prefix("::", 0),
+        };
+        let ruleset = chain::fence(SetSpec::fence(family), on.then_some(everything));
+        self.script(Changes::default(), ruleset, Changes::default())
+    }
+
+    /// The families for which [`Nft::fence`] is on.
+    ///
+    /// # Errors
+    /// [`NftError::Socket`], also if the base ruleset is not loaded.
+    pub fn fences(&self) -> Result<Vec<Family>, NftError> {
+        self.read("list the fences", |socket| {
+            let mut families = Vec::new();
+            for family in Family::ALL {
+                if dump::is_filled(socket, SetSpec::fence(family))? {
+                    families.push(family);
+                }
+            }
+            Ok(families)
+        })
+    }
+
+    fn read<T>(
+        &self,
+        operation: &'static str,
+        read: impl FnOnce(&mut NetfilterSocket) -> std::io::Result<T>,
+    ) -> Result<T, NftError> {
+        // A socket that was left in the middle of a dump is emptied before the next one.
+        let mut socket = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        read(&mut socket).map_err(|source| NftError::Socket { operation, source })
+    }
+
+    fn script(
+        &self,
+        first: Changes,
+        ruleset: Nftables<'static>,
+        then: Changes,
+    ) -> Result<(), NftError> {
+        let (reply, result) = mpsc::sync_channel(1);
+        self.ask(Job::Script(Box::new(Script { first, ruleset, then, reply })))?;
+        result.recv().map_err(|_| NftError::Stopped)?
+    }
+
+    fn ask(&self, job: Job) -> Result<(), NftError> {
+        self.jobs.send(job).map_err(|_| NftError::Stopped)
+    }
+}

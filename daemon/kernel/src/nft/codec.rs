@@ -1,0 +1,303 @@
+//! Elements as the kernel holds them: fields in network order, each padded to four bytes.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use postern_model::mac::MacAddr;
+use postern_model::name::{IFNAME_MAX, IfName};
+use postern_model::network::Family;
+use postern_model::port::Protocol;
+use postern_model::resource::Element;
+
+/// `IFNAMSIZ`: a name in a key is this long, filled up with zeros.
+const NAME_LENGTH: usize = IFNAME_MAX + 1;
+
+/// The bytes of an element.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Raw {
+    pub(super) key: Vec<u8>,
+    /// Empty where the set is no map.
+    pub(super) value: Vec<u8>,
+}
+
+/// The bytes of an element; none if its two addresses are of different families, for
+/// which there is no map.
+pub(super) fn encode(element: &Element) -> Option<Raw> {
+    let key = Fields::default();
+    let raw = match element {
+        Element::Bridge(name) | Element::Neighbours(name) => key.name(name).name(name).key(),
+        Element::Open(name)
+        | Element::Internal(name)
+        | Element::Direct(name)
+        | Element::Masquerade(_, name)
+        | Element::Port(name) => key.name(name).key(),
+        Element::Snat(name, to) => key.name(name).to(Fields::default().ip(*to)),
+        Element::PortMac(name, mac) => key.name(name).mac(*mac).key(),
+        Element::Guard(name, mac, ip) => key.name(name).mac(*mac).ip(*ip).key(),
+        Element::Endpoint(ip, name) => key.ip(*ip).name(name).key(),
+        Element::Publish { host, protocol, port, target, target_port } => {
+            if host.is_ipv4() != target.is_ipv4() {
+                return None;
+            }
+            let key = if host.is_unspecified() { key } else { key.ip(*host) };
+            let value = Fields::default().ip(*target).port(*target_port);
+            key.protocol(*protocol).port(*port).to(value)
+        }
+    };
+    Some(raw)
+}
+
+/// The strict inverse of [`encode`]; none if the bytes are of no element that we would
+/// have put into that set.
+pub(super) fn decode(set: &str, raw: &Raw) -> Option<Element> {
+    let mut key = Reader(&raw.key);
+    let mut value = Reader(&raw.value);
+    let element = match set {
+        "bridges" => Element::Bridge(key.same_name()?),
+        "neighbours" => Element::Neighbours(key.same_name()?),
+        "open" => Element::Open(key.name()?),
+        "internal" => Element::Internal(key.name()?),
+        "direct" => Element::Direct(key.name()?),
+        "masquerade4" => Element::Masquerade(Family::V4, key.name()?),
+        "masquerade6" => Element::Masquerade(Family::V6, key.name()?),
+        "snat4" => Element::Snat(key.name()?, value.ip(Family::V4)?),
+        "snat6" => Element::Snat(key.name()?, value.ip(Family::V6)?),
+        "port" => Element::Port(key.name()?),
+        "port-mac" => Element::PortMac(key.name()?, key.mac()?),
+        "guard4" => Element::Guard(key.name()?, key.mac()?, key.ip(Family::V4)?),
+        "guard6" => Element::Guard(key.name()?, key.mac()?, key.ip(Family::V6)?),
+        "endpoint4" => Element::Endpoint(key.ip(Family::V4)?, key.name()?),
+        "endpoint6" => Element::Endpoint(key.ip(Family::V6)?, key.name()?),
+        "publish4" => published(key.host(Family::V4)?, &mut key, &mut value)?,
+        "publish6" => published(key.host(Family::V6)?, &mut key, &mut value)?,
+        "publish4-any" => published(Family::V4.unspecified(), &mut key, &mut value)?,
+        "publish6-any" => published(Family::V6.unspecified(), &mut key, &mut value)?,
+        _ => return None,
+    };
+    (key.0.is_empty() && value.0.is_empty()).then_some(element)
+}
+
+fn published(host: IpAddr, key: &mut Reader<'_>, value: &mut Reader<'_>) -> Option<Element> {
+    Some(Element::Publish {
+        host,
+        protocol: key.protocol()?,
+        port: key.port()?,
+        target: value.ip(Family::of(host))?,
+        target_port: value.port()?,
+    })
+}
+
+#[derive(Default)]
+struct Fields(Vec<u8>);
+
+impl Fields {
+    fn push(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        self
+    }
+
+    fn name(self, name: &IfName) -> Self {
+        let mut bytes = [0; NAME_LENGTH];
+        for (to, from) in bytes.iter_mut().zip(name.as_str().bytes()) {
+            *to = from;
+        }
+        self.push(&bytes)
+    }
+
+    fn mac(self, mac: MacAddr) -> Self {
+        self.push(&mac.bytes())
+    }
+
+    fn ip(self, ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => self.push(&ip.octets()),
+            IpAddr::V6(ip) => self.push(&ip.octets()),
+        }
+    }
+
+    fn protocol(self, protocol: Protocol) -> Self {
+        self.push(&[protocol.number()])
+    }
+
+    fn port(self, port: u16) -> Self {
+        self.push(&port.to_be_bytes())
+    }
+
+    fn key(self) -> Raw {
+        self.to(Self::default())
+    }
+
+    fn to(self, value: Self) -> Raw {
+        Raw { key: self.0, value: value.0 }
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk::<N>()?;
+        let (padding, rest) = rest.split_at_checked(N.next_multiple_of(4) - N)?;
+        self.0 = rest;
+        padding.iter().all(|byte| *byte == 0).then_some(*field)
+    }
+
+    fn name(&mut self) -> Option<IfName> {
+        let bytes = self.take::<NAME_LENGTH>()?;
+        let length = bytes.iter().position(|byte| *byte == 0)?;
+        let (name, padding) = bytes.split_at_checked(length)?;
+        if padding.iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        std::str::from_utf8(name).ok()?.parse().ok()
+    }
+
+    fn same_name(&mut self) -> Option<IfName> {
+        let name = self.name()?;
+        (self.name()? == name).then_some(name)
+    }
+
+    fn mac(&mut self) -> Option<MacAddr> {
+        MacAddr::new(self.take()?).ok()
+    }
+
+    fn ip(&mut self, family: Family) -> Option<IpAddr> {
+        Some(match family {
+            Family::V4 => Ipv4Addr::from(self.take::<4>()?).into(),
+            Family::V6 => Ipv6Addr::from(self.take::<16>()?).into(),
+        })
+    }
+
+    /// A host address; an unspecified one belongs into the other map.
+    fn host(&mut self, family: Family) -> Option<IpAddr> {
+        self.ip(family).filter(|ip| !ip.is_unspecified())
+    }
+
+    fn protocol(&mut self) -> Option<Protocol> {
+        let [number] = self.take()?;
+        Protocol::from_number(number)
+    }
+
+    fn port(&mut self) -> Option<u16> {
+        self.take().map(u16::from_be_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::nft::schema::SetSpec;
+
+    fn name() -> impl Strategy<Value = IfName> {
+        "[a-z][a-z0-9.-]{0,14}".prop_filter_map("reserved", |text| text.parse().ok())
+    }
+
+    fn mac() -> impl Strategy<Value = MacAddr> {
+        any::<u64>().prop_map(MacAddr::from_seed)
+    }
+
+    fn family() -> impl Strategy<Value = Family> {
+        prop_oneof![Just(Family::V4), Just(Family::V6)]
+    }
+
+    fn ip(family: Family) -> BoxedStrategy<IpAddr> {
+        let any_of_family = match family {
+            Family::V4 => any::<[u8; 4]>().prop_map(IpAddr::from).boxed(),
+            Family::V6 => any::<[u8; 16]>().prop_map(IpAddr::from).boxed(),
+        };
+        prop_oneof![1 => Just(family.unspecified()), 9 => any_of_family].boxed()
+    }
+
+    fn any_ip() -> impl Strategy<Value = IpAddr> {
+        family().prop_flat_map(ip)
+    }
+
+    fn protocol() -> impl Strategy<Value = Protocol> {
+        prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp), Just(Protocol::Sctp)]
+    }
+
+    fn published() -> impl Strategy<Value = Element> {
+        let ips = family().prop_flat_map(|family| (ip(family), ip(family)));
+        (ips, protocol(), any::<(u16, u16)>()).prop_map(
+            |((host, target), protocol, (port, target_port))| Element::Publish {
+                host,
+                protocol,
+                port,
+                target,
+                target_port,
+            },
+        )
+    }
+
+    fn element() -> impl Strategy<Value = Element> {
+        prop_oneof![
+            name().prop_map(Element::Bridge),
+            name().prop_map(Element::Neighbours),
+            name().prop_map(Element::Open),
+            name().prop_map(Element::Internal),
+            name().prop_map(Element::Direct),
+            (family(), name()).prop_map(|(family, name)| Element::Masquerade(family, name)),
+            (name(), any_ip()).prop_map(|(name, to)| Element::Snat(name, to)),
+            name().prop_map(Element::Port),
+            (name(), mac()).prop_map(|(name, mac)| Element::PortMac(name, mac)),
+            (name(), mac(), any_ip()).prop_map(|(name, mac, ip)| Element::Guard(name, mac, ip)),
+            (any_ip(), name()).prop_map(|(ip, name)| Element::Endpoint(ip, name)),
+            published(),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_is_the_inverse_of_encoding(element in element()) {
+            let raw = encode(&element).expect("of one family");
+            prop_assert_eq!(decode(element.set(), &raw), Some(element.clone()));
+            let set = SetSpec::find(element.set()).expect("every element has a set");
+            prop_assert_eq!(set.is_map(), !raw.value.is_empty());
+        }
+
+        #[test]
+        fn what_decodes_is_what_encodes(
+            set in prop::sample::select(&crate::nft::schema::SETS[..]),
+            key in prop::collection::vec(prop_oneof![Just(0u8), Just(b'a'), any::<u8>()], 0..48),
+            value in prop::collection::vec(any::<u8>(), 0..24),
+        ) {
+            let raw = Raw { key, value };
+            if let Some(element) = decode(set.name, &raw) {
+                prop_assert_eq!(element.set(), set.name);
+                prop_assert_eq!(encode(&element), Some(raw));
+            }
+        }
+    }
+
+    #[test]
+    fn what_we_would_not_have_put_there_does_not_decode() {
+        let name = |text: &[u8]| {
+            let mut bytes = text.to_vec();
+            bytes.resize(16, 0);
+            bytes
+        };
+        let decodes = |set, key: Vec<u8>| decode(set, &Raw { key, value: Vec::new() }).is_some();
+        assert!(decodes("open", name(b"br0")));
+        assert!(!decodes("open", name(b"br0\0x")), "bytes behind the name");
+        assert!(!decodes("open", name(b"")), "no name");
+        assert!(!decodes("open", b"0123456789abcdef".to_vec()), "no closing zero");
+        assert!(!decodes("open", b"br0".to_vec()), "too short");
+        assert!(!decodes("open", [name(b"br0"), name(b"br0")].concat()), "too long");
+        assert!(!decodes("bridges", [name(b"br0"), name(b"br1")].concat()), "an uneven pair");
+        assert!(!decodes("nothing", name(b"br0")), "no such set");
+    }
+
+    #[test]
+    fn mixed_families_have_no_map() {
+        let publish = Element::Publish {
+            host: Family::V4.unspecified(),
+            protocol: Protocol::Tcp,
+            port: 80,
+            target: Family::V6.unspecified(),
+            target_port: 80,
+        };
+        assert_eq!(encode(&publish), None);
+    }
+}

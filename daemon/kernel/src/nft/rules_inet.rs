@@ -1,0 +1,181 @@
+//! The rules of table `inet postern`: published ports, source addresses, and what may be
+//! forwarded.
+//!
+//! Only packets from or to a bridge of ours are judged; the last word on every other
+//! packet stays with whoever else has rules, but for the fences.
+
+use nftables::types::{NfChainType, NfHook};
+use postern_model::network::Family;
+
+use super::chain::{Chain, Hook, Rule};
+use super::expr::{
+    Expr, Stmt, accept, any_of, concat, ct, dnat, drop, field, for_the_host, goto, header, iifname,
+    is, is_not, masquerade, meta, nfproto, oifname, prefix, snat, text,
+};
+use super::schema::Table;
+
+const RAW: i32 = -300;
+const DSTNAT: i32 = -100;
+const FILTER: i32 = 0;
+const SRCNAT: i32 = 100;
+
+pub(super) fn chains() -> Vec<Chain> {
+    vec![
+        base("early", NfChainType::Filter, NfHook::Prerouting, RAW, early()),
+        base("prerouting", NfChainType::NAT, NfHook::Prerouting, DSTNAT, prerouting()),
+        base("output", NfChainType::NAT, NfHook::Output, DSTNAT, output()),
+        base("postrouting", NfChainType::NAT, NfHook::Postrouting, SRCNAT, postrouting()),
+        Chain { table: Table::Inet, name: "from", hook: None, rules: from() },
+        Chain { table: Table::Inet, name: "to", hook: None, rules: to() },
+        base("forward", NfChainType::Filter, NfHook::Forward, FILTER, forward()),
+    ]
+}
+
+const fn base(
+    name: &'static str,
+    kind: NfChainType,
+    hook: NfHook,
+    priority: i32,
+    rules: Vec<Rule>,
+) -> Chain {
+    Chain { table: Table::Inet, name, hook: Some(Hook { kind, hook, priority }), rules }
+}
+
+/// The packet comes from a bridge of ours.
+fn from_bridge() -> Stmt {
+    is(concat(vec![iifname(), iifname()]), text("@bridges"))
+}
+
+fn to_bridge() -> Stmt {
+    is(concat(vec![oifname(), oifname()]), text("@bridges"))
+}
+
+fn to_no_bridge() -> Stmt {
+    is_not(concat(vec![oifname(), oifname()]), text("@bridges"))
+}
+
+/// The packet leaves by the bridge it came in by, and that is in the set.
+fn within(set: &'static str) -> Stmt {
+    is(concat(vec![iifname(), oifname()]), text(set))
+}
+
+/// What comes from an endpoint for a loopback address is never answered: bridges have
+/// `route_localnet`, without which the host itself could not reach a port published on one.
+fn early() -> Vec<Rule> {
+    let loopback = is(field("ip", "daddr"), prefix("127.0.0.0", 8));
+    vec![Rule::new("loopback addresses are the host's own", [from_bridge(), loopback, drop()])]
+}
+
+fn prerouting() -> Vec<Rule> {
+    let not_loopback = is_not(field("ip", "daddr"), prefix("127.0.0.0", 8));
+    published([vec![not_loopback], vec![]])
+}
+
+/// As for packets that come in, but the host reaches its published ports on 127.0.0.0/8
+/// too. On ::1 it cannot: IPv6 has no `route_localnet`.
+fn output() -> Vec<Rule> {
+    published([vec![], vec![is_not(field("ip6", "daddr"), text("::1"))]])
+}
+
+/// Four lookups: by address and port, then by port alone, in both families.
+fn published(conditions: [Vec<Stmt>; 2]) -> Vec<Rule> {
+    let maps = [["@publish4", "@publish4-any"], ["@publish6", "@publish6-any"]];
+    let mut rules = Vec::new();
+    for ((family, condition), [exact, any]) in Family::ALL.into_iter().zip(conditions).zip(maps) {
+        let port = || [meta(nftables::expr::MetaKey::L4proto), field("th", "dport")];
+        let by_address = [vec![field(header(family), "daddr")], port().into()].concat();
+        for (comment, key, map) in [
+            ("published on this address", by_address, exact),
+            ("published on every address", port().into(), any),
+        ] {
+            let mut statements = vec![nfproto(family), for_the_host()];
+            statements.extend(condition.iter().cloned());
+            statements.push(dnat(family, concat(key), map));
+            rules.push(Rule { comment, statements });
+        }
+    }
+    rules
+}
+
+/// Source addresses. Between bridges of ours nothing is hidden, but for flows that would
+/// be answered past the host: from its loopback, and from a neighbour through a
+/// published port.
+fn postrouting() -> Vec<Rule> {
+    let loopback = is(field("ip", "saddr"), prefix("127.0.0.0", 8));
+    let mut rules =
+        vec![Rule::new("host loopback to a published port", [loopback, to_bridge(), masquerade()])];
+    for (family, endpoints, fixed, masqueraded) in [
+        (Family::V4, "@endpoint4", "@snat4", "@masquerade4"),
+        (Family::V6, "@endpoint6", "@snat6", "@masquerade6"),
+    ] {
+        // Not by `iifname`: a frame whose destination was translated while it was bridged
+        // has none here.
+        let neighbour =
+            is(concat(vec![field(header(family), "saddr"), oifname()]), text(endpoints));
+        rules.push(Rule::new(
+            "neighbour through a published port",
+            [ct("status", &["dnat"]), nfproto(family), neighbour, masquerade()],
+        ));
+        rules.push(Rule::new(
+            "to the world from a fixed address",
+            [nfproto(family), to_no_bridge(), snat(family, iifname(), fixed)],
+        ));
+        rules.push(Rule::new(
+            "to the world from the host's address",
+            [nfproto(family), is(iifname(), text(masqueraded)), to_no_bridge(), masquerade()],
+        ));
+    }
+    rules
+}
+
+fn forward() -> Vec<Rule> {
+    let fence = |protocol, set| [is(field(protocol, "daddr"), text(set)), drop()];
+    vec![
+        Rule::new("from a bridge", [from_bridge(), goto("from")]),
+        Rule::new("to a bridge", [to_bridge(), goto("to")]),
+        Rule::new("forwarding is on for us alone", fence("ip", "@fence4")),
+        Rule::new("forwarding is on for us alone", fence("ip6", "@fence6")),
+    ]
+}
+
+fn known() -> [Rule; 2] {
+    [
+        Rule::new("established", [ct("state", &["established", "related"]), accept()]),
+        Rule::new("invalid", [ct("state", &["invalid"]), drop()]),
+    ]
+}
+
+fn from() -> Vec<Rule> {
+    let open = |name: Expr| is(name, text("@open"));
+    let internal = |name: Expr| is(name, text("@internal"));
+    // Without address resolution even a published port of a neighbour is out of reach.
+    let discovery = any_of(&["nd-neighbor-solicit", "nd-neighbor-advert"]);
+    let mut rules = known().to_vec();
+    rules.extend([
+        Rule::new(
+            "neighbour discovery",
+            [within("@bridges"), is(field("icmpv6", "type"), discovery), accept()],
+        ),
+        Rule::new("neighbours", [within("@neighbours"), accept()]),
+        Rule::new("from an internal network", [internal(iifname()), drop()]),
+        Rule::new("to an internal network", [internal(oifname()), drop()]),
+        Rule::new("published port", [ct("status", &["dnat"]), accept()]),
+        Rule::new("neighbours are kept apart", [within("@bridges"), drop()]),
+        Rule::new("between open networks", [open(iifname()), open(oifname()), accept()]),
+        Rule::new("between networks", [to_bridge(), drop()]),
+        Rule::new("to the world", [accept()]),
+    ]);
+    rules
+}
+
+fn to() -> Vec<Rule> {
+    let internal = is(oifname(), text("@internal"));
+    let mut rules = known().to_vec();
+    rules.extend([
+        Rule::new("world to an internal network", [internal, drop()]),
+        Rule::new("world to a published port", [ct("status", &["dnat"]), accept()]),
+        Rule::new("world to a direct network", [is(oifname(), text("@direct")), accept()]),
+        Rule::new("world to an unpublished port", [drop()]),
+    ]);
+    rules
+}

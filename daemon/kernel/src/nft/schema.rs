@@ -1,0 +1,127 @@
+//! The sets and maps of the two tables: one list, from which the base ruleset is made
+//! and against which elements are encoded, dumped and checked.
+
+use netlink_packet_netfilter::NetfilterProtoFamily;
+use nftables::schema::SetType;
+use nftables::types::NfFamily;
+use postern_model::network::Family;
+
+/// The name of both tables.
+pub const TABLE: &str = "postern";
+
+/// Which of the two tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Table {
+    /// Routed packets, and bridged ones where the bridge asks for it.
+    Inet,
+    /// Frames as they come from a port.
+    Bridge,
+}
+
+impl Table {
+    pub(super) const ALL: [Self; 2] = [Self::Inet, Self::Bridge];
+
+    /// The family as netlink has it.
+    pub(super) const fn protocol(self) -> NetfilterProtoFamily {
+        match self {
+            Self::Inet => NetfilterProtoFamily::Inet,
+            Self::Bridge => NetfilterProtoFamily::Bridge,
+        }
+    }
+
+    /// The family as the ruleset has it.
+    pub(super) const fn family(self) -> NfFamily {
+        match self {
+            Self::Inet => NfFamily::INet,
+            Self::Bridge => NfFamily::Bridge,
+        }
+    }
+}
+
+/// A set, or a map where it has values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SetSpec {
+    pub(super) table: Table,
+    pub(super) name: &'static str,
+    pub(super) key: &'static [SetType],
+    /// Empty: a set.
+    pub(super) value: &'static [SetType],
+    pub(super) kind: Kind,
+}
+
+/// What a set holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Elements of the model, in a hash.
+    Elements,
+    /// Prefixes; only the fences.
+    Prefixes,
+}
+
+use SetType::{
+    EtherAddr as MAC, Ifname as IF, InetProto as PROTO, InetService as PORT, Ipv4Addr as V4,
+    Ipv6Addr as V6,
+};
+
+const fn set(table: Table, name: &'static str, key: &'static [SetType]) -> SetSpec {
+    SetSpec { table, name, key, value: &[], kind: Kind::Elements }
+}
+
+const fn map(name: &'static str, key: &'static [SetType], value: &'static [SetType]) -> SetSpec {
+    SetSpec { table: Table::Inet, name, key, value, kind: Kind::Elements }
+}
+
+const fn fence(name: &'static str, key: &'static [SetType]) -> SetSpec {
+    SetSpec { table: Table::Inet, name, key, value: &[], kind: Kind::Prefixes }
+}
+
+const FENCE4: SetSpec = fence("fence4", &[V4]);
+const FENCE6: SetSpec = fence("fence6", &[V6]);
+
+/// Every set and map.
+///
+/// `bridges` and `neighbours` hold pairs of one name with itself: no rule can compare
+/// the two interfaces of a packet, but `iifname . oifname` is in such a set only if they
+/// are equal, and `iifname . iifname` asks for the one alone.
+pub(super) const SETS: [SetSpec; 21] = [
+    set(Table::Inet, "bridges", &[IF, IF]),
+    set(Table::Inet, "neighbours", &[IF, IF]),
+    set(Table::Inet, "open", &[IF]),
+    set(Table::Inet, "internal", &[IF]),
+    set(Table::Inet, "direct", &[IF]),
+    set(Table::Inet, "masquerade4", &[IF]),
+    set(Table::Inet, "masquerade6", &[IF]),
+    set(Table::Inet, "endpoint4", &[V4, IF]),
+    set(Table::Inet, "endpoint6", &[V6, IF]),
+    map("snat4", &[IF], &[V4]),
+    map("snat6", &[IF], &[V6]),
+    map("publish4", &[V4, PROTO, PORT], &[V4, PORT]),
+    map("publish6", &[V6, PROTO, PORT], &[V6, PORT]),
+    map("publish4-any", &[PROTO, PORT], &[V4, PORT]),
+    map("publish6-any", &[PROTO, PORT], &[V6, PORT]),
+    FENCE4,
+    FENCE6,
+    set(Table::Bridge, "port", &[IF]),
+    set(Table::Bridge, "port-mac", &[IF, MAC]),
+    set(Table::Bridge, "guard4", &[IF, MAC, V4]),
+    set(Table::Bridge, "guard6", &[IF, MAC, V6]),
+];
+
+impl SetSpec {
+    /// The set of a name.
+    pub(super) fn find(name: &str) -> Option<&'static Self> {
+        SETS.iter().find(|set| set.name == name)
+    }
+
+    /// The set that, with every address in it, shuts a family's foreign forwarding.
+    pub(super) const fn fence(family: Family) -> &'static Self {
+        match family {
+            Family::V4 => &FENCE4,
+            Family::V6 => &FENCE6,
+        }
+    }
+
+    pub(super) const fn is_map(&self) -> bool {
+        !self.value.is_empty()
+    }
+}

@@ -1,0 +1,283 @@
+//! A netlink socket to netfilter: requests out, acknowledgements and dumps in.
+//!
+//! The kernel handles a netfilter request within the call that sends it. So every answer
+//! to a request is in the socket's queue when the call returns, and is read without
+//! waiting; only a dump goes on while it is read.
+
+use std::io;
+
+use netlink_packet_core::{
+    Emitable, ErrorMessage, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR,
+    NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator, parse_string,
+    parse_u32,
+};
+use netlink_packet_netfilter::NetfilterMessage;
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use nix::sys::socket::{setsockopt, sockopt};
+
+/// Most bytes of one request; only a limit, nothing is set aside.
+const SEND_LIMIT: usize = 64 << 20;
+/// A dump comes in pieces of at most 32 KiB.
+const RECEIVE_LENGTH: usize = 64 << 10;
+/// How often a dump that was overtaken by a change begins anew.
+const DUMP_ATTEMPTS: usize = 16;
+
+const NLMSGERR_ATTR_MSG: u16 = 1;
+const NLMSGERR_ATTR_OFFS: u16 = 2;
+const HEADER_LENGTH: usize = 16;
+
+/// A socket in the namespace it was opened in, whatever thread uses it later.
+pub(crate) struct NetfilterSocket {
+    socket: Socket,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+/// What the kernel says of one message of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The message's sequence number.
+    pub(crate) sequence: u32,
+    /// None: it succeeded.
+    pub(crate) error: Option<KernelError>,
+}
+
+/// Why the kernel refused a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KernelError {
+    /// The `errno`.
+    pub(crate) code: i32,
+    /// Where in the message the offending attribute begins, in bytes.
+    pub(crate) offset: Option<u32>,
+    /// What the kernel has to say beyond the code.
+    pub(crate) message: Option<String>,
+}
+
+impl From<KernelError> for io::Error {
+    fn from(error: KernelError) -> Self {
+        let source = Self::from_raw_os_error(error.code);
+        match error.message {
+            Some(message) => Self::new(source.kind(), format!("{source}: {message}")),
+            None => source,
+        }
+    }
+}
+
+impl NetfilterSocket {
+    /// Opens a socket in the calling thread's namespace.
+    pub(crate) fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_NETFILTER)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        socket.set_cap_ack(true)?;
+        socket.set_ext_ack(true)?;
+        setsockopt(&socket, sockopt::SndBufForce, &SEND_LIMIT)?;
+        Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(RECEIVE_LENGTH) })
+    }
+
+    /// The next sequence number.
+    pub(crate) const fn next_sequence(&mut self) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.sequence
+    }
+
+    /// Sends the bytes of one or more messages and returns all answers.
+    pub(crate) fn exchange(&mut self, request: &[u8]) -> io::Result<Vec<Answer>> {
+        self.exchange_with(request, drop)
+    }
+
+    /// As [`NetfilterSocket::exchange`], and hands on what was asked for.
+    pub(crate) fn exchange_with(
+        &mut self,
+        request: &[u8],
+        mut each: impl FnMut(NetfilterMessage),
+    ) -> io::Result<Vec<Answer>> {
+        self.discard()?;
+        self.send(request)?;
+        let mut answers = Vec::new();
+        while self.receive(libc::MSG_DONTWAIT)? {
+            each_message(&self.buffer, |message| match message.payload {
+                NetlinkPayload::Error(error) => answers.push(answer(&message.header, &error)),
+                NetlinkPayload::InnerMessage(inner) => each(inner),
+                _ => {}
+            })?;
+        }
+        Ok(answers)
+    }
+
+    /// Sends one message and returns whether the kernel took it.
+    pub(crate) fn request(&mut self, message: NetfilterMessage) -> io::Result<()> {
+        let sequence = self.next_sequence();
+        let bytes = serialize(message, NLM_F_ACK, sequence);
+        let answers = self.exchange(&bytes)?;
+        match answers.into_iter().find(|answer| answer.sequence == sequence) {
+            Some(Answer { error: None, .. }) => Ok(()),
+            Some(Answer { error: Some(error), .. }) => Err(error.into()),
+            None => Err(no_answer()),
+        }
+    }
+
+    /// Dumps what `request` asks for. One that the kernel says was overtaken by a change
+    /// is begun anew.
+    pub(crate) fn dump<T>(
+        &mut self,
+        request: &NetfilterMessage,
+        mut pick: impl FnMut(NetfilterMessage) -> Option<T>,
+    ) -> io::Result<Vec<T>> {
+        for _ in 0..DUMP_ATTEMPTS {
+            let mut found = Vec::new();
+            let sequence = self.next_sequence();
+            self.discard()?;
+            self.send(&serialize(request.clone(), NLM_F_DUMP, sequence))?;
+            if self.collect(sequence, |message| found.extend(pick(message)))? {
+                return Ok(found);
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, "every dump was overtaken by a change"))
+    }
+
+    /// Reads a dump to its end; false if it is inconsistent.
+    fn collect(
+        &mut self,
+        sequence: u32,
+        mut each: impl FnMut(NetfilterMessage),
+    ) -> io::Result<bool> {
+        let mut consistent = true;
+        let mut end = None;
+        while end.is_none() {
+            if !self.receive(0)? {
+                return Err(no_answer());
+            }
+            each_message(&self.buffer, |message| {
+                if message.header.sequence_number != sequence {
+                    return;
+                }
+                consistent &= message.header.flags & NLM_F_DUMP_INTR == 0;
+                match message.payload {
+                    NetlinkPayload::InnerMessage(inner) => each(inner),
+                    NetlinkPayload::Done(done) => end = Some(done.code.abs()),
+                    NetlinkPayload::Error(error) => end = Some(error.raw_code().abs()),
+                    _ => {}
+                }
+            })?;
+        }
+        match end {
+            Some(libc::EINTR) => Ok(false),
+            Some(code) if code != 0 => Err(io::Error::from_raw_os_error(code)),
+            _ => Ok(consistent),
+        }
+    }
+
+    fn send(&self, request: &[u8]) -> io::Result<()> {
+        loop {
+            match self.socket.send(request, 0) {
+                Ok(length) if length == request.len() => return Ok(()),
+                Ok(_) => return Err(io::Error::from_raw_os_error(libc::EMSGSIZE)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Fills the buffer with one datagram; false if none is there.
+    fn receive(&mut self, flags: libc::c_int) -> io::Result<bool> {
+        loop {
+            self.buffer.clear();
+            match self.socket.recv(&mut self.buffer, flags) {
+                Ok(length) => return Ok(length > 0),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Drops what an earlier, broken off exchange may have left.
+    fn discard(&mut self) -> io::Result<()> {
+        while self.receive(libc::MSG_DONTWAIT)? {}
+        Ok(())
+    }
+}
+
+/// A message ready to be sent, but for its sequence number.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    header: NetlinkHeader,
+    bytes: Vec<u8>,
+}
+
+impl Frame {
+    pub(crate) fn new(message: NetfilterMessage, flags: u16) -> Self {
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST | flags;
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(message));
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        Self { header: message.header, bytes }
+    }
+
+    pub(crate) const fn length(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Appends the message to a request.
+    pub(crate) fn write(&self, sequence: u32, flags: u16, request: &mut Vec<u8>) {
+        let mut header = self.header;
+        header.sequence_number = sequence;
+        header.flags |= flags;
+        let start = request.len();
+        request.extend_from_slice(&self.bytes);
+        if let Some(place) = request.get_mut(start..) {
+            header.emit(place);
+        }
+        request.resize(request.len().next_multiple_of(4), 0);
+    }
+}
+
+/// The bytes of a message.
+fn serialize(message: NetfilterMessage, flags: u16, sequence: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Frame::new(message, flags).write(sequence, 0, &mut bytes);
+    bytes
+}
+
+fn no_answer() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the kernel did not answer the request")
+}
+
+/// Calls `each` with every message of a datagram.
+fn each_message(
+    mut datagram: &[u8],
+    mut each: impl FnMut(NetlinkMessage<NetfilterMessage>),
+) -> io::Result<()> {
+    while datagram.len() >= HEADER_LENGTH {
+        let message = NetlinkMessage::<NetfilterMessage>::deserialize(datagram)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let length = (message.header.length as usize).next_multiple_of(4).max(HEADER_LENGTH);
+        each(message);
+        datagram = datagram.get(length..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+fn answer(header: &NetlinkHeader, error: &ErrorMessage) -> Answer {
+    let code = error.raw_code().abs();
+    let capped = header.flags & NLM_F_CAPPED != 0;
+    let tlvs = header.flags & NLM_F_ACK_TLVS != 0;
+    let attributes = if tlvs && capped { error.header.get(HEADER_LENGTH..) } else { None };
+    let error = (code != 0).then(|| kernel_error(code, attributes.unwrap_or_default()));
+    Answer { sequence: header.sequence_number, error }
+}
+
+fn kernel_error(code: i32, attributes: &[u8]) -> KernelError {
+    let mut error = KernelError { code, offset: None, message: None };
+    for attribute in NlasIterator::new(attributes).map_while(Result::ok) {
+        match attribute.kind() {
+            NLMSGERR_ATTR_OFFS => error.offset = parse_u32(attribute.value()).ok(),
+            NLMSGERR_ATTR_MSG => error.message = parse_string(attribute.value()).ok(),
+            _ => {}
+        }
+    }
+    error
+}

@@ -1,0 +1,222 @@
+//! What the kernel holds that is ours, as resources.
+//!
+//! Links are ours by their alias, the sandbox's end of a pair by its place in the pair,
+//! addresses and routes by their protocol number. Parameters carry no mark, and of
+//! bridges that were adopted only the addresses added to them do: neither is reported.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+
+use postern_model::id::SandboxId;
+use postern_model::name::IfName;
+use postern_model::network::Family;
+use postern_model::plan::NamespaceRef;
+use postern_model::resource::{Bridge, Owner, Place, Resource, ResourceSet, Veth};
+
+use crate::error::{NamespaceError, ObserveError};
+use crate::features::Features;
+use crate::mark::{self, REAP_GROUP};
+use crate::namespace::{self, Namespace};
+use crate::rtnl::{AddressRecord, LinkKind, LinkRecord, Socket};
+
+/// A sandbox's namespace as it was found.
+struct Visited {
+    sandbox: SandboxId,
+    /// The number under which the host's namespace knows it, if it does.
+    id: Option<i32>,
+    links: BTreeMap<u32, LinkRecord>,
+    addresses: Vec<AddressRecord>,
+    routes: Vec<Resource>,
+}
+
+/// Lists everything but the nftables elements. It blocks.
+pub(crate) fn observe(
+    features: &Features,
+    run_dir: &Path,
+    known: &BTreeMap<SandboxId, NamespaceRef>,
+) -> Result<ResourceSet, ObserveError> {
+    let mut socket = Socket::open().map_err(|source| ObserveError::Io { source })?;
+    let links = socket.links().map_err(ObserveError::netlink("links"))?;
+    let addresses = socket.addresses(None).map_err(ObserveError::netlink("addresses"))?;
+    let mut set = ResourceSet::default();
+    let mut visited = Vec::new();
+    for (sandbox, reference) in with_leftovers(run_dir, known)? {
+        let namespace = match Namespace::find(&reference) {
+            Err(NamespaceError::NotFound { .. } | NamespaceError::NotANamespace { .. }) => continue,
+            Err(source) => return Err(ObserveError::Namespace { path: reference.path, source }),
+            Ok(namespace) => namespace,
+        };
+        visited.push(visit(&mut socket, sandbox, &namespace, &reference.path)?);
+        if reference.path.parent() == Some(&namespace::directory(run_dir)) {
+            set.insert(Resource::Namespace { sandbox, path: reference.path });
+        }
+    }
+    set.extend(links_of_ours(&links, &visited));
+    set.extend(host_addresses(features, &links, &addresses));
+    for found in &visited {
+        set.extend(sandbox_addresses(features, &links, found));
+        set.extend(found.routes.iter().cloned());
+    }
+    Ok(set)
+}
+
+/// Adds the namespaces of ours that no record speaks of any more.
+fn with_leftovers(
+    run_dir: &Path,
+    known: &BTreeMap<SandboxId, NamespaceRef>,
+) -> Result<BTreeMap<SandboxId, NamespaceRef>, ObserveError> {
+    let mut all = known.clone();
+    let entries = match fs::read_dir(namespace::directory(run_dir)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(all),
+        outcome => outcome.map_err(|source| ObserveError::Io { source })?,
+    };
+    for entry in entries.flatten() {
+        if let Some(sandbox) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+            let reference = NamespaceRef { path: entry.path(), identity: None };
+            all.entry(sandbox).or_insert(reference);
+        }
+    }
+    Ok(all)
+}
+
+fn visit(
+    host: &mut Socket,
+    sandbox: SandboxId,
+    namespace: &Namespace,
+    path: &Path,
+) -> Result<Visited, ObserveError> {
+    let failed = |source| NamespaceError::Io { path: path.to_owned(), source };
+    let mut socket = namespace.socket().map_err(|error| ObserveError::Namespace {
+        path: path.to_owned(),
+        source: failed(error),
+    })?;
+    let id = host.namespace_id(namespace.as_fd().as_raw_fd());
+    let links = socket.links().map_err(ObserveError::netlink("links of a sandbox"))?;
+    let links: BTreeMap<u32, LinkRecord> =
+        links.into_iter().map(|link| (link.index, link)).collect();
+    let addresses = socket.addresses(None).map_err(ObserveError::netlink("addresses"))?;
+    let mut routes = Vec::new();
+    for family in Family::ALL {
+        let found = socket.routes(family, true).map_err(ObserveError::netlink("routes"))?;
+        // Of a family that is off the kernel answers with everything there is.
+        let found = found.into_iter().filter(|route| route.marked);
+        routes.extend(found.filter_map(|route| {
+            Some(Resource::Route {
+                place: Place::Sandbox(sandbox),
+                link: name(&links.get(&route.link?)?.name)?,
+                destination: route.destination,
+                via: route.via,
+            })
+        }));
+    }
+    let id = id.map_err(ObserveError::netlink("namespaces"))?;
+    Ok(Visited { sandbox, id, links, addresses, routes })
+}
+
+fn name(text: &str) -> Option<IfName> {
+    text.parse().ok()
+}
+
+/// Links in service that are ours, with their owner.
+fn ours(links: &[LinkRecord]) -> impl Iterator<Item = (&LinkRecord, Owner)> {
+    let live = links.iter().filter(|link| link.group != REAP_GROUP);
+    live.filter_map(|link| Some((link, mark::owner(link.alias.as_deref())?)))
+}
+
+fn links_of_ours(links: &[LinkRecord], visited: &[Visited]) -> Vec<Resource> {
+    let names: BTreeMap<u32, &str> =
+        links.iter().map(|link| (link.index, link.name.as_str())).collect();
+    let resource = |(link, owner): (&LinkRecord, Owner)| match link.kind {
+        LinkKind::Bridge { filtered } => Some(Resource::Bridge(Bridge {
+            name: name(&link.name)?,
+            owner,
+            adopted: false,
+            mac: link.mac,
+            mtu: Some(link.mtu),
+            filtered,
+        })),
+        LinkKind::Veth { .. } => {
+            let master = link.master.and_then(|index| names.get(&index).copied());
+            veth(link, owner, master, peer(link, visited)).map(Resource::Veth)
+        }
+        LinkKind::Other => None,
+    };
+    ours(links).filter_map(resource).collect()
+}
+
+/// Where the other end of a pair is, and what it is.
+fn peer<'a>(link: &LinkRecord, visited: &'a [Visited]) -> Option<(SandboxId, &'a LinkRecord)> {
+    let LinkKind::Veth { peer, peer_namespace: Some(id) } = link.kind else { return None };
+    let found = visited.iter().find(|found| found.id == Some(id))?;
+    Some((found.sandbox, found.links.get(&peer)?))
+}
+
+/// A pair as it is. Where something of it cannot be seen, because its other end is in no
+/// sandbox we know or it is nobody's port, it is reported as what it can never be meant
+/// to be, so that it differs from whatever is desired: of the nil sandbox, a port of
+/// itself, with an MTU of 0 if its ends disagree.
+fn veth(
+    link: &LinkRecord,
+    owner: Owner,
+    master: Option<&str>,
+    peer: Option<(SandboxId, &LinkRecord)>,
+) -> Option<Veth> {
+    let own = name(&link.name)?;
+    let (sandbox, end) = match peer {
+        Some((sandbox, end)) => (sandbox, end),
+        None => ("00000000-0000-0000-0000-000000000000".parse().ok()?, link),
+    };
+    Some(Veth {
+        master: master.and_then(name).unwrap_or_else(|| own.clone()),
+        name: own,
+        owner,
+        sandbox,
+        interface: name(&end.name)?,
+        mac: end.mac?,
+        mtu: if end.mtu == link.mtu { link.mtu } else { 0 },
+        hairpin: link.hairpin,
+    })
+}
+
+/// Marked addresses of any link; where the kernel keeps no marks, those of our bridges.
+fn host_addresses(
+    features: &Features,
+    links: &[LinkRecord],
+    addresses: &[AddressRecord],
+) -> Vec<Resource> {
+    let bridges: BTreeSet<u32> = ours(links).map(|(link, _)| link.index).collect();
+    let names: BTreeMap<u32, &str> =
+        links.iter().map(|link| (link.index, link.name.as_str())).collect();
+    let is_ours = |address: &&AddressRecord| match features.address_protocol {
+        true => address.marked,
+        false => address.lasting && bridges.contains(&address.link),
+    };
+    let resource = |address: &AddressRecord| {
+        let link = name(names.get(&address.link)?)?;
+        Some(Resource::Address { place: Place::Host, link, address: address.address })
+    };
+    addresses.iter().filter(is_ours).filter_map(resource).collect()
+}
+
+/// Marked addresses of our interfaces in a sandbox.
+fn sandbox_addresses(features: &Features, links: &[LinkRecord], found: &Visited) -> Vec<Resource> {
+    let interfaces: BTreeSet<u32> = ours(links)
+        .filter_map(|(link, _)| match link.kind {
+            LinkKind::Veth { peer, peer_namespace: Some(id) } if found.id == Some(id) => Some(peer),
+            _ => None,
+        })
+        .collect();
+    let is_ours = |address: &&AddressRecord| {
+        let ours = if features.address_protocol { address.marked } else { address.lasting };
+        ours && interfaces.contains(&address.link)
+    };
+    let resource = |address: &AddressRecord| {
+        let link = name(&found.links.get(&address.link)?.name)?;
+        let place = Place::Sandbox(found.sandbox);
+        Some(Resource::Address { place, link, address: address.address })
+    };
+    found.addresses.iter().filter(is_ours).filter_map(resource).collect()
+}

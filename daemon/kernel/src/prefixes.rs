@@ -1,0 +1,64 @@
+//! The prefixes the host uses for itself.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use postern_model::network::Family;
+
+use crate::error::ObserveError;
+use crate::mark;
+use crate::rtnl::Socket;
+
+/// The prefixes of addresses and routes that are not on links of ours. It blocks.
+pub(crate) fn of_the_host() -> Result<Vec<IpNetwork>, ObserveError> {
+    let mut socket = Socket::open().map_err(|source| ObserveError::Io { source })?;
+    let links = socket.links().map_err(ObserveError::netlink("links"))?;
+    let ours: BTreeSet<u32> = links
+        .iter()
+        .filter(|link| mark::owner(link.alias.as_deref()).is_some())
+        .map(|link| link.index)
+        .collect();
+    let addresses = socket.addresses(None).map_err(ObserveError::netlink("addresses"))?;
+    let foreign =
+        addresses.into_iter().filter(|found| !ours.contains(&found.link) && !found.marked);
+    let mut prefixes: BTreeSet<IpNetwork> =
+        foreign.filter_map(|found| prefix(found.address)).collect();
+    for family in Family::ALL {
+        let routes = socket.routes(family, false).map_err(ObserveError::netlink("routes"))?;
+        let foreign =
+            routes.into_iter().filter(|route| route.link.is_none_or(|link| !ours.contains(&link)));
+        prefixes.extend(foreign.filter_map(|route| prefix(route.destination)));
+    }
+    Ok(prefixes.into_iter().collect())
+}
+
+/// The prefix without host bits; none of what every host has.
+fn prefix(found: IpNetwork) -> Option<IpNetwork> {
+    let everywhere = match found.network() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local() || ip.is_multicast(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local() || ip.is_multicast(),
+    };
+    // Half of everything is what tunnels use for a default route.
+    if everywhere || found.prefix() <= 1 {
+        return None;
+    }
+    IpNetwork::new(found.network(), found.prefix()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_host_has_is_left_out() {
+        let of = |text: &str| prefix(text.parse().unwrap()).map(|found| found.to_string());
+        assert_eq!(of("192.0.2.7/24").as_deref(), Some("192.0.2.0/24"));
+        assert_eq!(of("2001:db8::7/64").as_deref(), Some("2001:db8::/64"));
+        for common in
+            ["127.0.0.1/8", "169.254.1.1/16", "fe80::1/64", "::1/128", "0.0.0.0/0", "128.0.0.0/1"]
+        {
+            assert_eq!(of(common), None, "{common}");
+        }
+    }
+}

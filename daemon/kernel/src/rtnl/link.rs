@@ -1,0 +1,289 @@
+//! Links: the messages that change them, and a link as it is read.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridge, InfoBridgePort, InfoData, InfoKind,
+    InfoPortData, InfoVeth, LinkAttribute, LinkExtentMask, LinkInfo, LinkMessage,
+};
+use nix::errno::Errno;
+use postern_model::mac::MacAddr;
+use postern_model::resource::{Bridge, Veth};
+use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
+
+use super::socket::{Mode, NetlinkError, Socket};
+use crate::mark::{self, LINK_GROUP, REAP_GROUP};
+
+/// The index of the loopback link, in every namespace.
+const LOOPBACK: u32 = 1;
+
+/// What a link is, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkKind {
+    /// A bridge.
+    Bridge {
+        /// Frames of both families pass the forward hook.
+        filtered: bool,
+    },
+    /// One end of a pair.
+    Veth {
+        /// The index of the other end.
+        peer: u32,
+        /// The number under which the reader's namespace knows the other end's; none if
+        /// it is the same.
+        peer_namespace: Option<i32>,
+    },
+    /// Anything else.
+    Other,
+}
+
+/// A link as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LinkRecord {
+    pub(crate) index: u32,
+    pub(crate) name: String,
+    pub(crate) alias: Option<String>,
+    pub(crate) group: u32,
+    pub(crate) mtu: u32,
+    pub(crate) mac: Option<MacAddr>,
+    pub(crate) master: Option<u32>,
+    pub(crate) hairpin: bool,
+    pub(crate) kind: LinkKind,
+}
+
+impl LinkRecord {
+    /// Whether the link is a bridge.
+    pub(crate) const fn is_bridge(&self) -> bool {
+        matches!(self.kind, LinkKind::Bridge { .. })
+    }
+
+    fn read(message: LinkMessage) -> Self {
+        let mut record = Self {
+            index: message.header.index,
+            name: String::new(),
+            alias: None,
+            group: 0,
+            mtu: 0,
+            mac: None,
+            master: None,
+            hairpin: false,
+            kind: LinkKind::Other,
+        };
+        let (mut peer, mut peer_namespace) = (0, None);
+        for attribute in message.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => record.name = name,
+                LinkAttribute::IfAlias(alias) => record.alias = Some(alias),
+                LinkAttribute::Group(group) => record.group = group,
+                LinkAttribute::Mtu(mtu) => record.mtu = mtu,
+                LinkAttribute::Controller(index) => record.master = Some(index),
+                LinkAttribute::Link(index) => peer = index,
+                LinkAttribute::LinkNetNsId(id) => peer_namespace = Some(id),
+                LinkAttribute::LinkInfo(infos) => record.read_kind(&infos),
+                LinkAttribute::Address(bytes) => {
+                    let bytes = bytes.try_into().ok();
+                    record.mac = bytes.and_then(|bytes| MacAddr::new(bytes).ok());
+                }
+                _ => {}
+            }
+        }
+        if let LinkKind::Veth { .. } = record.kind {
+            record.kind = LinkKind::Veth { peer, peer_namespace };
+        }
+        record
+    }
+
+    fn read_kind(&mut self, infos: &[LinkInfo]) {
+        for info in infos {
+            match info {
+                LinkInfo::Kind(InfoKind::Bridge) => {
+                    self.kind = LinkKind::Bridge { filtered: false }
+                }
+                LinkInfo::Kind(InfoKind::Veth) => {
+                    self.kind = LinkKind::Veth { peer: 0, peer_namespace: None };
+                }
+                LinkInfo::Data(InfoData::Bridge(data)) => {
+                    let filtered = data.contains(&InfoBridge::NfCallIpTables(true))
+                        && data.contains(&InfoBridge::NfCallIp6Tables(true));
+                    self.kind = LinkKind::Bridge { filtered };
+                }
+                LinkInfo::PortData(InfoPortData::BridgePort(data)) => {
+                    self.hairpin = data.contains(&InfoBridgePort::HairpinMode(true));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Socket {
+    /// The link of a name; none if there is none.
+    pub(crate) fn link(&mut self, name: &str) -> Result<Option<LinkRecord>, NetlinkError> {
+        let link = brief(LinkUnspec::new_with_name(name)).build();
+        match self.get(RouteNetlinkMessage::GetLink(link)) {
+            Ok(Some(RouteNetlinkMessage::NewLink(link))) => Ok(Some(LinkRecord::read(link))),
+            Ok(_) => Ok(None),
+            Err(error) if error.errno == Errno::ENODEV => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Every link.
+    pub(crate) fn links(&mut self) -> Result<Vec<LinkRecord>, NetlinkError> {
+        let all = brief(LinkMessageBuilder::<LinkUnspec>::new()).build();
+        let messages = self.dump(&RouteNetlinkMessage::GetLink(all))?;
+        let links = messages.into_iter().filter_map(|message| match message {
+            RouteNetlinkMessage::NewLink(link) => Some(LinkRecord::read(link)),
+            _ => None,
+        });
+        Ok(links.collect())
+    }
+
+    /// Makes a bridge, down and with no more mark than its group.
+    pub(crate) fn create_bridge(&mut self, bridge: &Bridge) -> Result<(), NetlinkError> {
+        let name = bridge.name.as_str();
+        let mut link = LinkMessageBuilder::<LinkBridge>::new(name).link_group(LINK_GROUP);
+        if let Some(mac) = bridge.mac {
+            link = link.address(mac.bytes().to_vec());
+        }
+        self.new_link(link.build(), Mode::Create)
+    }
+
+    /// Gives a bridge of ours its mark and its properties, and brings it up.
+    pub(crate) fn set_bridge(&mut self, index: u32, bridge: &Bridge) -> Result<(), NetlinkError> {
+        let mut link = filtered(index, bridge.filtered)
+            .append_info_data(InfoBridge::ForwardDelay(0))
+            .alias(mark::alias(bridge.owner))
+            .link_group(LINK_GROUP)
+            .up();
+        if let Some(mac) = bridge.mac {
+            link = link.address(mac.bytes().to_vec());
+        }
+        if let Some(mtu) = bridge.mtu {
+            link = link.mtu(mtu);
+        }
+        self.new_link(link.build(), Mode::Change)
+    }
+
+    /// Makes a bridge's frames pass the forward hook, or not.
+    pub(crate) fn set_filtered(&mut self, index: u32, on: bool) -> Result<(), NetlinkError> {
+        self.new_link(filtered(index, on).build(), Mode::Change)
+    }
+
+    /// Makes a pair, both ends down: the host's a port of `master` with no more mark than
+    /// its group, the other in `namespace`.
+    pub(crate) fn create_veth(
+        &mut self,
+        veth: &Veth,
+        master: u32,
+        namespace: impl AsFd,
+    ) -> Result<(), NetlinkError> {
+        let peer = LinkUnspec::new_with_name(veth.interface.as_str())
+            .address(veth.mac.bytes().to_vec())
+            .mtu(veth.mtu)
+            .setns_by_fd(namespace.as_fd().as_raw_fd())
+            .build();
+        let link = LinkVeth::new(veth.name.as_str(), veth.interface.as_str())
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
+            .link_group(LINK_GROUP)
+            .mtu(veth.mtu)
+            .controller(master)
+            .build();
+        self.new_link(link, Mode::Create)
+    }
+
+    /// Gives the host's end its mark and its properties, and brings it up.
+    ///
+    /// With IPv6 it gets no link-local address: it is a port, and speaks for nobody.
+    pub(crate) fn set_veth(
+        &mut self,
+        index: u32,
+        veth: &Veth,
+        ipv6: bool,
+    ) -> Result<(), NetlinkError> {
+        let mut link = port(index, veth.hairpin).alias(mark::alias(veth.owner)).mtu(veth.mtu).up();
+        if ipv6 {
+            link = link.append_extra_attribute(no_link_local());
+        }
+        self.new_link(link.build(), Mode::Change)
+    }
+
+    /// Brings up the sandbox's end, with IPv6 silent until it is given an address: every
+    /// link-local address of its own would be announced to every port of the bridge.
+    pub(crate) fn start_interface(&mut self, index: u32, ipv6: bool) -> Result<(), NetlinkError> {
+        if ipv6 {
+            // The kernel would see to the flags of the same message first.
+            let link = LinkUnspec::new_with_index(index).append_extra_attribute(no_link_local());
+            self.set_link(link.build())?;
+        }
+        self.set_up(index)
+    }
+
+    fn set_up(&mut self, index: u32) -> Result<(), NetlinkError> {
+        self.set_link(LinkUnspec::new_with_index(index).up().build())
+    }
+
+    /// Sets the MTU.
+    pub(crate) fn set_mtu(&mut self, index: u32, mtu: u32) -> Result<(), NetlinkError> {
+        self.set_link(LinkUnspec::new_with_index(index).mtu(mtu).build())
+    }
+
+    /// Brings up the loopback link.
+    pub(crate) fn loopback_up(&mut self) -> Result<(), NetlinkError> {
+        self.set_up(LOOPBACK)
+    }
+
+    /// Takes a link out of service: down, a port of nothing, in the group that is reaped.
+    pub(crate) fn retire(&mut self, index: u32) -> Result<(), NetlinkError> {
+        let link = LinkUnspec::new_with_index(index).down().nocontroller().link_group(REAP_GROUP);
+        self.set_link(link.build())
+    }
+
+    /// Deletes one link. It takes the kernel some 20 ms.
+    pub(crate) fn delete_link(&mut self, index: u32) -> Result<(), NetlinkError> {
+        self.del_link(LinkUnspec::new_with_index(index).build())
+    }
+
+    /// Deletes every link that is out of service. It takes the kernel hardly longer than
+    /// one does.
+    pub(crate) fn delete_retired(&mut self) -> Result<(), NetlinkError> {
+        self.del_link(LinkMessageBuilder::<LinkUnspec>::new().link_group(REAP_GROUP).build())
+    }
+
+    fn new_link(&mut self, link: LinkMessage, mode: Mode) -> Result<(), NetlinkError> {
+        self.request(RouteNetlinkMessage::NewLink(link), mode)
+    }
+
+    fn set_link(&mut self, link: LinkMessage) -> Result<(), NetlinkError> {
+        self.request(RouteNetlinkMessage::SetLink(link), Mode::Change)
+    }
+
+    fn del_link(&mut self, link: LinkMessage) -> Result<(), NetlinkError> {
+        match self.request(RouteNetlinkMessage::DelLink(link), Mode::Change) {
+            Err(error) if error.errno == Errno::ENODEV => Ok(()),
+            outcome => outcome,
+        }
+    }
+}
+
+/// Leaves out the statistics, which are most of a link's answer.
+fn brief(link: LinkMessageBuilder<LinkUnspec>) -> LinkMessageBuilder<LinkUnspec> {
+    link.append_extra_attribute(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]))
+}
+
+fn no_link_local() -> LinkAttribute {
+    let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+    LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])])
+}
+
+fn filtered(index: u32, on: bool) -> LinkMessageBuilder<LinkBridge> {
+    LinkMessageBuilder::<LinkBridge>::new_with_info_kind(InfoKind::Bridge)
+        .index(index)
+        .append_info_data(InfoBridge::NfCallIpTables(on))
+        .append_info_data(InfoBridge::NfCallIp6Tables(on))
+}
+
+fn port(index: u32, hairpin: bool) -> LinkMessageBuilder<LinkBridgePort> {
+    LinkBridgePort::new(index).append_info_data(InfoBridgePort::HairpinMode(hairpin))
+}

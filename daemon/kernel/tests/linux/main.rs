@@ -1,0 +1,8 @@
+//! The real kernel, in a host of its own for each test.
+
+mod foreign;
+mod host;
+mod namespaces;
+mod ports;
+mod reaping;
+mod round_trip;

@@ -1,0 +1,6 @@
+//! nftables and conntrack against the real kernel, each test in namespaces of its own.
+
+mod datapath;
+mod flows;
+mod lab;
+mod tables;

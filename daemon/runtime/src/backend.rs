@@ -1,0 +1,106 @@
+//! The ledger as the server's backend.
+
+use futures::Stream;
+use postern_kernel::Kernel;
+use postern_model::intent::{
+    Connect, CreateEndpoint, CreateNetwork, CreateSandbox, DeleteEndpoint, DeleteNetwork,
+    DeleteSandbox, Disconnect, JoinEndpoint, LeaveEndpoint, ListEndpoints, ListNetworks,
+    ListSandboxes, Mutation, Outcome, PruneNetworks, UpdateEndpoint, UpdateNetwork, UpdateSandbox,
+    WatchEvents,
+};
+use postern_model::plan::Plan;
+use postern_model::refusal::Refusal;
+use postern_server::{
+    Backend, EndpointFacts, EventItem, NetworkFacts, PageOf, SandboxFacts, SystemFacts,
+};
+
+use crate::ledger::Ledger;
+
+/// A mutation that answers with its object.
+macro_rules! mutation {
+    ($name:ident, $now:ident, $intent:ty => $facts:ty, $again:ident, $of:ident) => {
+        async fn $name(&self, request: Mutation<$intent>) -> Result<Outcome<$facts>, Refusal> {
+            let run = |ledger: Self, intent, (retry, only): (Option<_>, bool)| async move {
+                let outcome = ledger.$now(intent, (retry.as_ref(), only)).await?;
+                Ok(Outcome { object: ledger.$of(&outcome.object), plan: outcome.plan })
+            };
+            self.once(request, run, |ledger, uid| ledger.$again(uid)).await
+        }
+    };
+}
+
+/// A mutation that leaves nothing to answer with.
+macro_rules! deletion {
+    ($name:ident, $now:ident, $intent:ty) => {
+        async fn $name(&self, request: Mutation<$intent>) -> Result<Outcome<()>, Refusal> {
+            let run = |ledger: Self, intent, (retry, only): (Option<_>, bool)| async move {
+                let outcome = ledger.$now(&intent, (retry.as_ref(), only)).await?;
+                Ok(Outcome { object: (), plan: outcome.plan })
+            };
+            self.once(request, run, |_, _| Ok(())).await
+        }
+    };
+}
+
+impl<K: Kernel> Backend for Ledger<K> {
+    mutation!(create_network, make_network, CreateNetwork => NetworkFacts, network, facts_of_network);
+    mutation!(update_network, update_network_now, UpdateNetwork => NetworkFacts, network, facts_of_network);
+    deletion!(delete_network, delete_network_now, DeleteNetwork);
+    mutation!(create_sandbox, create_sandbox_now, CreateSandbox => SandboxFacts, sandbox, facts_of_sandbox);
+    mutation!(update_sandbox, update_sandbox_now, UpdateSandbox => SandboxFacts, sandbox, facts_of_sandbox);
+    deletion!(delete_sandbox, delete_sandbox_now, DeleteSandbox);
+    mutation!(create_endpoint, create_endpoint_now, CreateEndpoint => EndpointFacts, endpoint, facts_of_endpoint);
+    mutation!(connect, connect_now, Connect => EndpointFacts, endpoint, facts_of_endpoint);
+    mutation!(update_endpoint, update_endpoint_now, UpdateEndpoint => EndpointFacts, endpoint, facts_of_endpoint);
+    mutation!(join_endpoint, join_endpoint_now, JoinEndpoint => EndpointFacts, endpoint, facts_of_endpoint);
+    mutation!(leave_endpoint, leave_endpoint_now, LeaveEndpoint => EndpointFacts, endpoint, facts_of_endpoint);
+    deletion!(delete_endpoint, delete_endpoint_now, DeleteEndpoint);
+    deletion!(disconnect, disconnect_now, Disconnect);
+
+    async fn prune_networks(&self, request: PruneNetworks) -> Result<Vec<String>, Refusal> {
+        self.prune_networks_now(request).await
+    }
+
+    fn get_network(&self, reference: &str) -> Result<NetworkFacts, Refusal> {
+        self.network(reference)
+    }
+
+    fn list_networks(&self, query: &ListNetworks) -> Result<PageOf<NetworkFacts>, Refusal> {
+        Ok(self.networks(query))
+    }
+
+    fn get_sandbox(&self, reference: &str) -> Result<SandboxFacts, Refusal> {
+        self.sandbox(reference)
+    }
+
+    fn list_sandboxes(&self, query: &ListSandboxes) -> Result<PageOf<SandboxFacts>, Refusal> {
+        Ok(self.sandboxes(query))
+    }
+
+    fn get_endpoint(&self, reference: &str) -> Result<EndpointFacts, Refusal> {
+        self.endpoint(reference)
+    }
+
+    fn list_endpoints(&self, query: &ListEndpoints) -> Result<PageOf<EndpointFacts>, Refusal> {
+        self.endpoints(query)
+    }
+
+    fn watch_events(
+        &self,
+        request: WatchEvents,
+    ) -> Result<impl Stream<Item = Result<EventItem, Refusal>> + Send + 'static, Refusal> {
+        self.events(request)
+    }
+
+    fn system(&self) -> SystemFacts {
+        self.system_facts()
+    }
+
+    async fn drift(&self) -> Result<Plan, Refusal> {
+        self.drift_now().await
+    }
+
+    async fn reconcile(&self) -> Result<Plan, Refusal> {
+        self.reconcile_now().await
+    }
+}

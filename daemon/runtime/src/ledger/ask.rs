@@ -1,0 +1,176 @@
+//! Asking a driver: what it is shown, and the admission of what it answers.
+
+use std::sync::Arc;
+
+use postern_kernel::Kernel;
+use postern_model::decision::{Desired, EndpointDecision, LinkKind, NetworkDecision};
+use postern_model::driver::{Context, EndpointView, NetworkView, SubnetView};
+use postern_model::id::NetworkId;
+use postern_model::mac::MacAddr;
+use postern_model::name::IfName;
+use postern_model::network::{Network, NetworkSpec, Subnet};
+use postern_model::refusal::Refusal;
+use postern_model::resource::Owner;
+use postern_planner::admission::{NamedLink, admit_endpoint, admit_network};
+use postern_planner::names;
+use postern_plugin::LoadedDriver;
+
+use super::{Core, now, outcome, seed};
+
+/// A network on the way to its record.
+pub(super) struct NetworkDraft<'a> {
+    pub(super) id: NetworkId,
+    pub(super) name: &'a str,
+    pub(super) spec: &'a NetworkSpec,
+    pub(super) subnets: &'a [Subnet],
+    pub(super) state: &'a [u8],
+}
+
+impl<'a> NetworkDraft<'a> {
+    pub(super) fn of(network: &'a Network) -> Self {
+        Self {
+            id: network.id,
+            name: network.name.as_str(),
+            spec: &network.spec,
+            subnets: &network.subnets,
+            state: &network.decision.state,
+        }
+    }
+
+    fn view(&self, default_mtu: u32) -> NetworkView {
+        let subnet = |s: &Subnet| SubnetView { subnet: s.subnet, gateway: s.gateway };
+        NetworkView {
+            id: self.id.to_string(),
+            name: self.name.to_owned(),
+            subnets: self.subnets.iter().map(subnet).collect(),
+            internal: self.spec.internal,
+            icc: self.spec.icc,
+            mtu: self.spec.mtu.unwrap_or(default_mtu),
+            // Pinned: a bridge without a MAC of its own takes its lowest port's, and
+            // every neighbour would learn the gateway anew when that port goes.
+            mac: MacAddr::from_seed(self.id.uuid().as_u64_pair().1),
+            labels: self.spec.labels.clone(),
+            options: self.spec.options.clone(),
+            state: self.state.to_vec(),
+        }
+    }
+}
+
+fn context(request_id: Option<&str>) -> Context {
+    Context { request_id: request_id.unwrap_or_default().to_owned(), now: now().0, seed: seed() }
+}
+
+/// What a network finds on the bridge it adopts; empty if it adopts none.
+pub(super) struct AdoptedBridge {
+    /// The bridge's own addresses with their prefixes.
+    pub(super) prefixes: Vec<ipnetwork::IpNetwork>,
+}
+
+impl<K: Kernel> Core<K> {
+    /// The driver of this name.
+    pub(super) fn driver(&self, name: &str) -> Result<Arc<LoadedDriver>, Refusal> {
+        self.drivers.driver(name).ok_or_else(|| {
+            let known: Vec<_> =
+                self.drivers.list().into_iter().map(|d| d.manifest.name.to_string()).collect();
+            let known = known.join(", ");
+            Refusal::field("spec.driver", format!("there is no driver `{name}`; there are {known}"))
+        })
+    }
+
+    /// Asks a driver what a network needs, and admits it.
+    pub(super) async fn ask_network(
+        &self,
+        driver: &LoadedDriver,
+        draft: &NetworkDraft<'_>,
+        request_id: Option<&str>,
+    ) -> Result<(NetworkDecision, AdoptedBridge), Refusal> {
+        let view = draft.view(self.options.mtu);
+        let info = driver.info();
+        let mut decision = driver
+            .network(&context(request_id), &view)
+            .map_err(|error| outcome::of_call(info.manifest.name.as_str(), &error))?;
+        let (named, adopted) = self.named_link(draft.id, &mut decision).await?;
+        let admitted = admit_network(decision, &info.granted, &view, named)
+            .map_err(|r| outcome::of_rejections(info.manifest.name.as_str(), r))?;
+        Ok((admitted.into_inner(), adopted))
+    }
+
+    /// Looks up the bridge that a decision names. Gateway addresses that somebody else's
+    /// bridge has already are dropped from the decision: they are not ours to remove.
+    async fn named_link(
+        &self,
+        network: NetworkId,
+        decision: &mut NetworkDecision,
+    ) -> Result<(NamedLink, AdoptedBridge), Refusal> {
+        let none = AdoptedBridge { prefixes: Vec::new() };
+        let Some(name) = bridge_name(decision) else { return Ok((NamedLink::Absent, none)) };
+        if self.bridge_of_another(network, &name) {
+            return Ok((NamedLink::Ours, none));
+        }
+        let facts = self.kernel.link(&name).await.map_err(|e| outcome::of_observe(&e))?;
+        let Some(facts) = facts else { return Ok((NamedLink::Absent, none)) };
+        Ok(match facts.ours {
+            Some(Owner::Network(owner)) if owner == network => (NamedLink::Absent, none),
+            Some(_) => (NamedLink::Ours, none),
+            None if facts.is_bridge => {
+                let kept = self.kept_addresses(network);
+                decision.resources.retain(|resource| match resource {
+                    Desired::Address { address, .. } => {
+                        kept.contains(address) || !facts.addresses.contains(address)
+                    }
+                    _ => true,
+                });
+                (NamedLink::Bridge, AdoptedBridge { prefixes: facts.addresses })
+            }
+            None => (NamedLink::Other, none),
+        })
+    }
+
+    fn bridge_of_another(&self, network: NetworkId, name: &IfName) -> bool {
+        let state = self.state();
+        let mut others = state.topology().networks().filter(|other| other.id != network);
+        others.any(|other| {
+            names::bridge_of(other.id, &other.decision).is_some_and(|(_, bridge)| bridge == *name)
+        })
+    }
+
+    /// Addresses that this network has put on its adopted bridge before.
+    fn kept_addresses(&self, network: NetworkId) -> Vec<ipnetwork::IpNetwork> {
+        let state = self.state();
+        let resources = state.topology().network(network).map(|n| n.decision.resources.clone());
+        let address = |resource| match resource {
+            Desired::Address { address, .. } => Some(address),
+            _ => None,
+        };
+        resources.into_iter().flatten().filter_map(address).collect()
+    }
+
+    /// Asks a driver what an endpoint needs in its sandbox, and admits it.
+    pub(super) fn ask_endpoint(
+        &self,
+        driver: &LoadedDriver,
+        network: &Network,
+        view: &EndpointView,
+        request_id: Option<&str>,
+    ) -> Result<EndpointDecision, Refusal> {
+        let network_view = NetworkDraft::of(network).view(self.options.mtu);
+        let info = driver.info();
+        let decision = driver
+            .endpoint(&context(request_id), &network_view, view)
+            .map_err(|error| outcome::of_call(info.manifest.name.as_str(), &error))?;
+        admit_endpoint(decision, &info.granted, &network.decision, &network_view, view)
+            .map(postern_planner::admission::Admitted::into_inner)
+            .map_err(|r| outcome::of_rejections(info.manifest.name.as_str(), r))
+    }
+}
+
+fn bridge_name(decision: &NetworkDecision) -> Option<IfName> {
+    decision.resources.iter().find_map(|resource| match resource {
+        Desired::Link(link) => match &link.kind {
+            LinkKind::Bridge { name } => name.clone(),
+            LinkKind::Adopt { name } => Some(name.clone()),
+            LinkKind::Veth { .. } => None,
+        },
+        _ => None,
+    })
+}

@@ -1,0 +1,492 @@
+//! Joining an endpoint to a sandbox and taking it out again; connect and disconnect,
+//! which do both halves in one call.
+
+use postern_kernel::Kernel;
+use postern_model::decision::Desired;
+use postern_model::driver::EndpointView;
+use postern_model::endpoint::{Attachment, Endpoint};
+use postern_model::event::{Action, ObjectKind};
+use postern_model::id::{EndpointId, SandboxId};
+use postern_model::intent::{Connect, Disconnect, JoinEndpoint, LeaveEndpoint, Outcome};
+use postern_model::name::{IfName, Name};
+use postern_model::network::Network;
+use postern_model::plan::{Plan, Step};
+use postern_model::port::PortBinding;
+use postern_model::refusal::{Class, Refusal};
+use postern_model::resource::{Place, Resource, ResourceSet};
+use postern_model::sandbox::Sandbox;
+use postern_model::topology::{Put, Topology};
+use postern_planner::{desired, diff};
+use postern_plugin::LoadedDriver;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
+
+use super::endpoints::{draft, gone};
+use super::locks::LockKey;
+use super::ports::Reserved;
+use super::{Committed, Core, Ledger, Retry, check, outcome};
+
+/// The locks of a call about an endpoint: network, sandbox, endpoint.
+pub(super) type EndpointLocks =
+    (OwnedRwLockReadGuard<()>, Option<OwnedRwLockWriteGuard<()>>, OwnedRwLockWriteGuard<()>);
+
+/// An endpoint as its driver sees it. A driver that makes no link is told of the first
+/// name all the same; it has no use for it.
+pub(super) fn view(
+    endpoint: &Endpoint,
+    interface: Option<&IfName>,
+    bindings: &[PortBinding],
+) -> Option<EndpointView> {
+    let interface = interface.cloned().or_else(|| "eth0".parse().ok())?;
+    let state = endpoint.attachment.as_ref().map(|a| a.decision.state.clone());
+    Some(EndpointView {
+        id: endpoint.id.to_string(),
+        name: endpoint.name.to_string(),
+        addresses: endpoint.addresses.clone(),
+        mac: endpoint.mac,
+        interface,
+        bindings: bindings.to_vec(),
+        labels: endpoint.spec.labels.clone(),
+        options: endpoint.spec.options.clone(),
+        state: state.unwrap_or_default(),
+    })
+}
+
+/// The interface an endpoint gets: the one asked for, else the first free `eth<n>`.
+fn choose_interface(
+    topology: &Topology,
+    sandbox: &Sandbox,
+    endpoint: &Endpoint,
+) -> Result<IfName, Refusal> {
+    let taken: Vec<&IfName> = topology
+        .endpoints_of_sandbox(sandbox.id)
+        .filter_map(|other| other.attachment.as_ref()?.interface.as_ref())
+        .collect();
+    if let Some(wanted) = &endpoint.spec.interface {
+        if taken.contains(&wanted) {
+            let text = format!("sandbox `{}` has an interface `{wanted}` already", sandbox.name);
+            let refusal = outcome::precondition("INTERFACE_TAKEN", text);
+            return Err(refusal.at("spec.interface_name"));
+        }
+        return Ok(wanted.clone());
+    }
+    let candidates = (0..=taken.len()).filter_map(|n| format!("eth{n}").parse::<IfName>().ok());
+    let free = candidates.into_iter().find(|name| !taken.contains(&name));
+    free.ok_or_else(|| {
+        Refusal::new(Class::Exhausted, "NO_INTERFACE_FREE", "no interface name is free")
+    })
+}
+
+/// What a sandbox needs with `changed` in the place of its endpoint of that id.
+fn sandbox_resources(
+    topology: &Topology,
+    sandbox: &Sandbox,
+    (leaving, joining): (EndpointId, Option<(&Endpoint, &Network)>),
+) -> ResourceSet {
+    let others = topology
+        .endpoints_of_sandbox(sandbox.id)
+        .filter(|endpoint| endpoint.id != leaving)
+        .filter_map(|endpoint| Some((endpoint, topology.network(endpoint.network)?)));
+    desired::sandbox(sandbox, others.chain(joining))
+}
+
+/// The plan from one form of an endpoint to another, the sandbox's routes included.
+fn plan_between(
+    topology: &Topology,
+    sandbox: &Sandbox,
+    network: &Network,
+    (old, new): (Option<&Endpoint>, Option<&Endpoint>),
+) -> Plan {
+    let set = |endpoint: Option<&Endpoint>| {
+        let Some(id) = old.or(new).map(|endpoint| endpoint.id) else {
+            return ResourceSet::default();
+        };
+        let joined = endpoint.filter(|e| e.attachment.is_some()).map(|e| (e, network));
+        let mut set = sandbox_resources(topology, sandbox, (id, joined));
+        set.extend(endpoint.map(|e| desired::endpoint(e, network)).unwrap_or_default());
+        set
+    };
+    let namespaces = std::iter::once(super::namespace_ref(sandbox)).collect();
+    diff::plan(&set(new), &set(old), namespaces)
+}
+
+/// The plan without what would have to be done in this sandbox: it is gone, and
+/// everything in it.
+fn outside_only(mut plan: Plan, sandbox: SandboxId) -> Plan {
+    let inside = |resource: &Resource| match resource {
+        Resource::Sysctl { place, .. }
+        | Resource::Address { place, .. }
+        | Resource::Route { place, .. } => *place == Place::Sandbox(sandbox),
+        _ => false,
+    };
+    plan.steps.retain(|step| match step {
+        Step::Create(resource) | Step::Delete(resource) | Step::Update { to: resource, .. } => {
+            !inside(resource)
+        }
+    });
+    plan
+}
+
+impl<K: Kernel> Ledger<K> {
+    pub(crate) async fn join_endpoint_now(
+        &self,
+        intent: JoinEndpoint,
+        (retry, validate_only): (Option<&Retry>, bool),
+    ) -> Result<Outcome<Endpoint>, Refusal> {
+        let core = &*self.0;
+        let _moving = core.standstill.read().await;
+        let (_locks, old, network, sandbox) =
+            core.lock_for_join(&intent.endpoint, &intent.sandbox).await?;
+        if old.attachment.is_some() {
+            let text = format!("endpoint `{}` is joined already", old.name);
+            let refusal = outcome::precondition("ENDPOINT_JOINED", text);
+            return Err(refusal.about(ObjectKind::Endpoint, old.name.to_string()));
+        }
+        let driver = core.driver(network.spec.driver.as_str())?;
+        let mut new = old.clone();
+        let reserved = core.attach(&mut new, &network, &sandbox, &driver, retry)?;
+        let plan =
+            plan_between(core.state().topology(), &sandbox, &network, (Some(&old), Some(&new)));
+        if validate_only {
+            return Ok(Outcome { object: new, plan: Some(plan) });
+        }
+        let committed = core.commit_joined(&mut new, &network, retry)?;
+        match core.realize(&plan).await {
+            Ok(()) => {
+                reserved.keep();
+                core.settle(committed);
+                Ok(Outcome { object: new, plan: None })
+            }
+            Err(refusal) => {
+                let ends = (Some(&new), Some(&old));
+                let cleanup = core.cleanup(&sandbox, &network, ends);
+                core.withdraw(committed, vec![Put::Endpoint(Box::new(old))], &cleanup).await;
+                Err(refusal)
+            }
+        }
+    }
+
+    pub(crate) async fn connect_now(
+        &self,
+        intent: Connect,
+        (retry, validate_only): (Option<&Retry>, bool),
+    ) -> Result<Outcome<Endpoint>, Refusal> {
+        let core = &*self.0;
+        let _moving = core.standstill.read().await;
+        let Connect { network, sandbox, name, spec } = intent;
+        let name = core.endpoint_name(name, &network, &sandbox)?;
+        let _name = core.locks.write(LockKey::EndpointName(name.to_string())).await;
+        let (_network, network) = core.using_network(&network).await?;
+        let (_sandbox, sandbox) = core.using_sandbox(&sandbox).await?;
+        let (driver, mut drafted) = core.draft_endpoint(name, &network, spec)?;
+        let mut new = drafted.endpoint.clone();
+        let reserved = core.attach(&mut new, &network, &sandbox, &driver, retry)?;
+        let plan = plan_between(core.state().topology(), &sandbox, &network, (None, Some(&new)));
+        if validate_only {
+            return Ok(Outcome { object: new, plan: Some(plan) });
+        }
+        let about = draft(&drafted.endpoint, &network, Action::Created, None);
+        let created = core.commit(about, |generation| drafted.puts(generation))?;
+        drafted.keep();
+        let joined = core.commit_joined(&mut new, &network, retry);
+        let committed = match joined {
+            Ok(joined) => created.and(joined),
+            Err(refusal) => {
+                core.withdraw(created, gone(&new), &Plan::default()).await;
+                return Err(refusal);
+            }
+        };
+        match core.realize(&plan).await {
+            Ok(()) => {
+                reserved.keep();
+                core.settle(committed);
+                Ok(Outcome { object: new, plan: None })
+            }
+            Err(refusal) => {
+                let cleanup = core.cleanup(&sandbox, &network, (Some(&new), None));
+                core.withdraw(committed, gone(&new), &cleanup).await;
+                Err(refusal)
+            }
+        }
+    }
+
+    pub(crate) async fn leave_endpoint_now(
+        &self,
+        intent: LeaveEndpoint,
+        (retry, validate_only): (Option<&Retry>, bool),
+    ) -> Result<Outcome<Endpoint>, Refusal> {
+        let core = &*self.0;
+        let _moving = core.standstill.read().await;
+        let (_locks, old, network) = core.lock_endpoint(&intent.endpoint).await?;
+        let sandbox = core.joined_sandbox(&old)?;
+        let mut new = Endpoint { attachment: None, ..old.clone() };
+        let plan = core.cleanup(&sandbox, &network, (Some(&old), Some(&new)));
+        if validate_only {
+            return Ok(Outcome { object: new, plan: Some(plan) });
+        }
+        let committed = core.commit_left(&old, &mut new, &network, retry)?;
+        let realized = core.realize(&plan).await;
+        core.release_ports(&old);
+        core.settle(committed);
+        realized.map(|()| Outcome { object: new, plan: None })
+    }
+
+    pub(crate) async fn disconnect_now(
+        &self,
+        intent: &Disconnect,
+        (retry, validate_only): (Option<&Retry>, bool),
+    ) -> Result<Outcome<Endpoint>, Refusal> {
+        let core = &*self.0;
+        let _moving = core.standstill.read().await;
+        let reference = core.endpoint_to_disconnect(intent)?;
+        core.disconnect(&reference, (retry, validate_only)).await
+    }
+}
+
+impl<K: Kernel> Core<K> {
+    /// Takes an endpoint out of its sandbox, if it is in one, and deletes it.
+    async fn disconnect(
+        &self,
+        reference: &str,
+        (retry, validate_only): (Option<&Retry>, bool),
+    ) -> Result<Outcome<Endpoint>, Refusal> {
+        let (_locks, old, network) = self.lock_endpoint(reference).await?;
+        let plan = match self.joined_sandbox(&old) {
+            Ok(sandbox) => self.cleanup(&sandbox, &network, (Some(&old), None)),
+            Err(_) => Plan::default(),
+        };
+        if validate_only {
+            return Ok(Outcome { object: old, plan: Some(plan) });
+        }
+        let mut left = Endpoint { attachment: None, ..old.clone() };
+        let committed = if old.attachment.is_some() {
+            let left = self.commit_left(&old, &mut left, &network, None)?;
+            let about = draft(&old, &network, Action::Deleted, retry);
+            left.and(self.commit(about, |_| gone(&old))?)
+        } else {
+            self.commit(draft(&old, &network, Action::Deleted, retry), |_| gone(&old))?
+        };
+        let realized = self.realize(&plan).await;
+        self.release_ports(&old);
+        self.settle(committed);
+        realized.map(|()| Outcome { object: old, plan: None })
+    }
+
+    /// Disconnects an endpoint whose sandbox is deleted; that it is gone already is fine.
+    pub(super) async fn disconnect_for_deletion(&self, id: EndpointId) -> Result<(), Refusal> {
+        match self.disconnect(&id.to_string(), (None, false)).await {
+            Ok(_) => Ok(()),
+            Err(refusal) if refusal.class == Class::NotFound => Ok(()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    fn release_ports(&self, endpoint: &Endpoint) {
+        if let Some(attachment) = &endpoint.attachment {
+            self.kernel.ports().release(&attachment.bindings);
+        }
+    }
+
+    /// Gives an endpoint what it has while joined: an interface, ports and a decision.
+    fn attach<'a>(
+        &'a self,
+        endpoint: &mut Endpoint,
+        network: &Network,
+        sandbox: &Sandbox,
+        driver: &LoadedDriver,
+        retry: Option<&Retry>,
+    ) -> Result<Reserved<'a>, Refusal> {
+        check::attach(driver.info(), network, sandbox)?;
+        self.check_namespace(sandbox)?;
+        let interface = choose_interface(self.state().topology(), sandbox, endpoint)?;
+        let reserved = Reserved::take(
+            self.kernel.ports(),
+            ("spec.published_ports", &endpoint.spec.published),
+            |_| true,
+            endpoint,
+            self.options.publish_address,
+        )?;
+        let bindings = reserved.bindings().to_vec();
+        let view = view(endpoint, Some(&interface), &bindings)
+            .ok_or_else(|| Refusal::new(Class::Internal, "NO_INTERFACE", "no interface"))?;
+        let request_id = retry.map(|r| r.id.as_str());
+        let decision = self.ask_endpoint(driver, network, &view, request_id)?;
+        let has_link = decision.resources.iter().any(|r| matches!(r, Desired::Link(_)));
+        endpoint.attachment = Some(Attachment {
+            sandbox: sandbox.id,
+            interface: has_link.then_some(interface),
+            bindings,
+            decision,
+        });
+        Ok(reserved)
+    }
+
+    /// An adopted namespace must still be the one that was adopted, and one of ours must
+    /// be where it was pinned.
+    fn check_namespace(&self, sandbox: &Sandbox) -> Result<(), Refusal> {
+        if self.namespace_is_there(sandbox) {
+            return Ok(());
+        }
+        let path = sandbox.path.display();
+        let text = format!("the namespace of sandbox `{}` is not at {path} any more", sandbox.name);
+        let refusal = outcome::precondition("NAMESPACE_GONE", text);
+        Err(refusal.about(ObjectKind::Sandbox, sandbox.name.to_string()).at("sandbox"))
+    }
+
+    pub(super) fn namespace_is_there(&self, sandbox: &Sandbox) -> bool {
+        match (self.kernel.identify(&sandbox.path), sandbox.identity) {
+            (Ok(found), Some(adopted)) => found == adopted,
+            (Ok(_), None) => true,
+            (Err(_), _) => false,
+        }
+    }
+
+    /// The plan from one form of an endpoint to another that also works when the
+    /// sandbox's namespace is gone.
+    fn cleanup(
+        &self,
+        sandbox: &Sandbox,
+        network: &Network,
+        ends: (Option<&Endpoint>, Option<&Endpoint>),
+    ) -> Plan {
+        let plan = plan_between(self.state().topology(), sandbox, network, ends);
+        if self.namespace_is_there(sandbox) { plan } else { outside_only(plan, sandbox.id) }
+    }
+
+    fn commit_joined(
+        &self,
+        endpoint: &mut Endpoint,
+        network: &Network,
+        retry: Option<&Retry>,
+    ) -> Result<Committed, Refusal> {
+        let about = draft(endpoint, network, Action::Joined, retry);
+        self.commit(about, |generation| {
+            endpoint.revision = generation;
+            vec![Put::Endpoint(Box::new(endpoint.clone()))]
+        })
+    }
+
+    fn commit_left(
+        &self,
+        old: &Endpoint,
+        new: &mut Endpoint,
+        network: &Network,
+        retry: Option<&Retry>,
+    ) -> Result<Committed, Refusal> {
+        self.commit(draft(old, network, Action::Left, retry), |generation| {
+            new.revision = generation;
+            vec![Put::Endpoint(Box::new(new.clone()))]
+        })
+    }
+
+    fn joined_sandbox(&self, endpoint: &Endpoint) -> Result<Sandbox, Refusal> {
+        let state = self.state();
+        let sandbox = endpoint.sandbox().and_then(|id| state.topology().sandbox(id)).cloned();
+        sandbox.ok_or_else(|| {
+            let text = format!("endpoint `{}` is not joined", endpoint.name);
+            let refusal = outcome::precondition("ENDPOINT_NOT_JOINED", text);
+            refusal.about(ObjectKind::Endpoint, endpoint.name.to_string())
+        })
+    }
+
+    /// A sandbox, kept from changing while an endpoint joins it.
+    async fn using_sandbox(
+        &self,
+        reference: &str,
+    ) -> Result<(OwnedRwLockWriteGuard<()>, Sandbox), Refusal> {
+        let id = check::sandbox(self.state().topology(), reference)?.id;
+        let guard = self.locks.write(LockKey::Sandbox(id)).await;
+        let sandbox = self.state().topology().sandbox(id).cloned();
+        let sandbox = sandbox.ok_or_else(|| Refusal::not_found(ObjectKind::Sandbox, reference))?;
+        Ok((guard, sandbox))
+    }
+
+    async fn lock_for_join(
+        &self,
+        endpoint: &str,
+        sandbox: &str,
+    ) -> Result<(EndpointLocks, Endpoint, Network, Sandbox), Refusal> {
+        let (id, network) = {
+            let state = self.state();
+            let found = check::endpoint(state.topology(), endpoint)?;
+            (found.id, found.network)
+        };
+        let (network_guard, _) = self.using_network(&network.to_string()).await?;
+        let (sandbox_guard, sandbox) = self.using_sandbox(sandbox).await?;
+        let endpoint_guard = self.locks.write(LockKey::Endpoint(id)).await;
+        let (found, network) = self.endpoint_and_network(id, endpoint)?;
+        Ok(((network_guard, Some(sandbox_guard), endpoint_guard), found, network, sandbox))
+    }
+
+    /// An endpoint with its network and, if it is joined, its sandbox kept from changing.
+    pub(super) async fn lock_endpoint(
+        &self,
+        reference: &str,
+    ) -> Result<(EndpointLocks, Endpoint, Network), Refusal> {
+        let (id, network, sandbox) = {
+            let state = self.state();
+            let found = check::endpoint(state.topology(), reference)?;
+            (found.id, found.network, found.sandbox())
+        };
+        let network_guard = self.locks.read(LockKey::Network(network)).await;
+        let sandbox_guard = match sandbox {
+            Some(sandbox) => Some(self.locks.write(LockKey::Sandbox(sandbox)).await),
+            None => None,
+        };
+        let endpoint_guard = self.locks.write(LockKey::Endpoint(id)).await;
+        let (found, network) = self.endpoint_and_network(id, reference)?;
+        if found.sandbox() != sandbox {
+            let text = format!("endpoint `{}` was joined or left meanwhile", found.name);
+            let refusal = Refusal::new(Class::Aborted, "CONCURRENT_CHANGE", text);
+            return Err(refusal.about(ObjectKind::Endpoint, found.name.to_string()));
+        }
+        Ok(((network_guard, sandbox_guard, endpoint_guard), found, network))
+    }
+
+    /// The name of a new endpoint: the one asked for, else `<sandbox>.<network>`.
+    fn endpoint_name(
+        &self,
+        name: Option<Name>,
+        network: &str,
+        sandbox: &str,
+    ) -> Result<Name, Refusal> {
+        if let Some(name) = name {
+            return Ok(name);
+        }
+        let state = self.state();
+        let network = check::network(state.topology(), network)?;
+        let sandbox = check::sandbox(state.topology(), sandbox)?;
+        let name = format!("{}.{}", sandbox.name, network.name);
+        name.parse().map_err(|error| Refusal::field("name", error))
+    }
+
+    /// The endpoint that a disconnect means.
+    fn endpoint_to_disconnect(&self, intent: &Disconnect) -> Result<String, Refusal> {
+        let (network, sandbox) = match intent {
+            Disconnect::Endpoint(reference) => return Ok(reference.clone()),
+            Disconnect::Pair { network, sandbox } => (network, sandbox),
+        };
+        let state = self.state();
+        let network = check::network(state.topology(), network)?;
+        let sandbox = check::sandbox(state.topology(), sandbox)?;
+        let mut found = state
+            .topology()
+            .endpoints_of_sandbox(sandbox.id)
+            .filter(|endpoint| endpoint.network == network.id);
+        match (found.next(), found.next()) {
+            (Some(endpoint), None) => Ok(endpoint.id.to_string()),
+            (None, _) => {
+                let text =
+                    format!("sandbox `{}` is not on network `{}`", sandbox.name, network.name);
+                Err(Refusal::new(Class::NotFound, "ENDPOINT_NOT_FOUND", text)
+                    .about(ObjectKind::Sandbox, sandbox.name.to_string()))
+            }
+            (Some(_), Some(_)) => Err(Refusal::field(
+                "endpoint",
+                format!(
+                    "sandbox `{}` has several endpoints on network `{}`; name one",
+                    sandbox.name, network.name
+                ),
+            )),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The ledger: sole owner of the topology.
+//!
+//! Every mutation goes one way: find and check → offer addresses and ports → ask the
+//! driver → admit → commit (memory and disk as one) → plan → kernel → reply. One that
+//! fails after its commit is withdrawn: the records go back, and the same planner finds
+//! what to remove. There is no undo code.
+
+mod ask;
+mod attach;
+mod check;
+mod endpoints;
+mod feed;
+mod locks;
+mod networks;
+mod outcome;
+mod ports;
+mod query;
+mod reconcile;
+mod requests;
+mod sandboxes;
+mod state;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use postern_kernel::Kernel;
+use postern_model::event::{Action, Event, ObjectKind};
+use postern_model::id::SandboxId;
+use postern_model::name::Labels;
+use postern_model::plan::{NamespaceRef, Plan};
+use postern_model::refusal::Refusal;
+use postern_model::sandbox::Sandbox;
+use postern_model::time::Timestamp;
+use postern_model::topology::{Change, Put, RequestRecord, Topology};
+use postern_planner::pools::Pool;
+use postern_plugin::DriverHost;
+use postern_store::Store;
+use tokio::sync::RwLock;
+use uuid::Uuid;
+
+pub(crate) use outcome::chain;
+
+use feed::Feed;
+use locks::Locks;
+use state::State;
+
+/// What the ledger is told by the configuration.
+#[derive(Debug, Clone)]
+pub struct LedgerOptions {
+    /// Default address pools.
+    pub pools: Vec<Pool>,
+    /// Bytes, where a network says nothing.
+    pub mtu: u32,
+    /// Where ports are published when a request names no address.
+    pub publish_address: Option<IpAddr>,
+    /// How long a freed address rests.
+    pub address_rest: Duration,
+    /// Where namespaces are pinned.
+    pub namespace_dir: PathBuf,
+    /// For `GetInfo`.
+    pub state_dir: PathBuf,
+    /// For `GetInfo`.
+    pub run_dir: PathBuf,
+}
+
+/// The ledger; clones share it.
+pub struct Ledger<K>(Arc<Core<K>>);
+
+impl<K> Clone for Ledger<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+struct Core<K> {
+    state: Mutex<State>,
+    store: Store,
+    kernel: K,
+    drivers: DriverHost,
+    options: LedgerOptions,
+    locks: Locks,
+    /// Read by every mutation, written by what needs all of them to stand still.
+    standstill: RwLock<()>,
+    /// One network is made at a time: choosing a subnet looks at all others.
+    creating_network: tokio::sync::Mutex<()>,
+    feed: Feed,
+    started: Timestamp,
+}
+
+/// What a commit needs beside its records.
+struct Draft<'a> {
+    kind: ObjectKind,
+    action: Action,
+    uid: String,
+    name: String,
+    attributes: Labels,
+    request: Option<&'a Retry>,
+}
+
+/// The id a request came with, and its digest.
+#[derive(Debug, Clone)]
+pub(crate) struct Retry {
+    id: String,
+    digest: u64,
+}
+
+/// A change that is committed and not yet true in the kernel. It is settled by
+/// [`Core::settle`]; until then watchers wait.
+#[must_use]
+struct Committed {
+    /// Of one call; usually one.
+    generations: Vec<u64>,
+    request_id: Option<String>,
+}
+
+impl Committed {
+    /// Both as one: settled or withdrawn together.
+    fn and(mut self, other: Self) -> Self {
+        self.generations.extend(other.generations);
+        self.request_id = self.request_id.or(other.request_id);
+        self
+    }
+}
+
+impl<K: Kernel> Ledger<K> {
+    /// A ledger over a loaded topology. Nothing is compared with the kernel yet; see
+    /// [`Ledger::adopt`].
+    pub fn new(
+        topology: Topology,
+        store: Store,
+        kernel: K,
+        drivers: DriverHost,
+        options: LedgerOptions,
+    ) -> Self {
+        let feed = Feed::new(topology.generation());
+        let mut state = State::new(topology);
+        for sandbox in state.topology().sandboxes().cloned().collect::<Vec<_>>() {
+            if let Ok(identity) = kernel.identify(&sandbox.path) {
+                state.namespaces.insert(identity, sandbox.id);
+            }
+        }
+        Self(Arc::new(Core {
+            state: Mutex::new(state),
+            store,
+            kernel,
+            drivers,
+            options,
+            locks: Locks::default(),
+            standstill: RwLock::default(),
+            creating_network: tokio::sync::Mutex::default(),
+            feed,
+            started: now(),
+        }))
+    }
+}
+
+impl<K: Kernel> Ledger<K> {
+    /// The kernel that the ledger works on.
+    pub(crate) fn kernel(&self) -> &K {
+        &self.0.kernel
+    }
+
+    /// Waits until everything committed is on disk.
+    pub(crate) async fn close(&self) {
+        if let Err(error) = self.0.store.durable().await {
+            tracing::error!(error = chain(&error), "the last changes may not be on disk");
+        }
+    }
+}
+
+/// The clock, read in the shell and handed on as data.
+fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+/// Randomness, drawn in the shell and handed on as data.
+fn seed() -> u64 {
+    Uuid::new_v4().as_u64_pair().1
+}
+
+fn new_id() -> Uuid {
+    Uuid::now_v7()
+}
+
+fn namespace_ref(sandbox: &Sandbox) -> (SandboxId, NamespaceRef) {
+    let reference = NamespaceRef { path: sandbox.path.clone(), identity: sandbox.identity };
+    (sandbox.id, reference)
+}
+
+impl<K: Kernel> Core<K> {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a change to disk and memory as one. `puts` gets the generation, which is
+    /// the revision of the records it makes.
+    fn commit(
+        &self,
+        draft: Draft<'_>,
+        puts: impl FnOnce(u64) -> Vec<Put>,
+    ) -> Result<Committed, Refusal> {
+        let mut state = self.state();
+        let generation = state.topology().generation() + 1;
+        let Draft { kind, action, uid, name, attributes, request } = draft;
+        let record = request.map(|retry| RequestRecord {
+            id: retry.id.clone(),
+            digest: retry.digest,
+            generation,
+            uid: uid.clone(),
+        });
+        let event = Event { generation, time: now(), kind, action, uid, name, attributes };
+        let change =
+            Change { generation, puts: puts(generation), event: Some(event), request: record };
+        self.store.commit(&change).map_err(|error| outcome::internal("STORE_FAILED", &error))?;
+        self.feed.begin(generation);
+        state.apply(&change);
+        let request_id = request.map(|retry| retry.id.clone());
+        Ok(Committed { generations: vec![generation], request_id })
+    }
+
+    /// Makes a committed change true: durable on disk and applied to the kernel, the two
+    /// at the same time. If the daemon dies between them, its next start finds on disk
+    /// what to finish, or in the kernel what to remove.
+    async fn realize(&self, plan: &Plan) -> Result<(), Refusal> {
+        let (durable, applied) = tokio::join!(self.store.durable(), self.kernel.apply(plan));
+        durable.map_err(|error| outcome::internal("STORE_FAILED", &error))?;
+        applied.map(drop).map_err(|error| outcome::of_apply(&error))
+    }
+
+    /// Tells watchers of a change that is true now.
+    fn settle(&self, committed: Committed) {
+        for generation in committed.generations {
+            self.feed.settle(generation);
+        }
+    }
+
+    /// Takes a committed change back that could not be made true: the records as they
+    /// were, and what was begun in the kernel removed. Nobody was told of it.
+    async fn withdraw(&self, committed: Committed, mut puts: Vec<Put>, cleanup: &Plan) {
+        puts.extend(committed.generations.iter().copied().map(Put::EventGone));
+        puts.extend(committed.request_id.clone().map(Put::RequestGone));
+        {
+            let mut state = self.state();
+            let generation = state.topology().generation() + 1;
+            let change = Change { generation, puts, event: None, request: None };
+            if let Err(error) = self.store.commit(&change) {
+                tracing::error!(error = chain(&error), "a withdrawal was not written");
+            }
+            self.feed.begin(generation);
+            state.apply(&change);
+            drop(state);
+            self.feed.settle(generation);
+        }
+        if let Err(refusal) = self.realize(cleanup).await {
+            tracing::error!(%refusal, "a withdrawn change left something in the kernel; reconcile removes it");
+        }
+        self.settle(committed);
+    }
+
+    /// The namespaces of these sandboxes, for a plan that speaks of them.
+    fn namespaces<'a>(
+        sandboxes: impl IntoIterator<Item = &'a Sandbox>,
+    ) -> BTreeMap<SandboxId, NamespaceRef> {
+        sandboxes.into_iter().map(namespace_ref).collect()
+    }
+}

@@ -1,0 +1,121 @@
+//! From errors of the rooms below to refusals a client can act on.
+
+use std::error::Error;
+
+use postern_kernel::{ApplyError, NamespaceError, ObserveError, PortError};
+use postern_model::event::ObjectKind;
+use postern_model::refusal::{Class, FieldViolation, Refusal};
+use postern_planner::admission::Rejection;
+use postern_planner::subnets::SubnetError;
+use postern_plugin::{CallError, Fault};
+
+/// An error with all its sources, on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    text
+}
+
+pub(super) fn internal(reason: &'static str, error: &dyn Error) -> Refusal {
+    Refusal::new(Class::Internal, reason, chain(error))
+}
+
+pub(super) fn precondition(reason: &'static str, description: impl Into<String>) -> Refusal {
+    Refusal::new(Class::Precondition, reason, description)
+}
+
+pub(super) fn of_apply(error: &ApplyError) -> Refusal {
+    let (class, reason) = match error {
+        ApplyError::Exists { .. } => (Class::Precondition, "LINK_EXISTS"),
+        ApplyError::NamespaceGone { .. } => (Class::Precondition, "NAMESPACE_GONE"),
+        ApplyError::BridgeFull { .. } => (Class::Exhausted, "BRIDGE_FULL"),
+        ApplyError::Missing { .. } => (Class::Precondition, "LINK_MISSING"),
+        ApplyError::Unsupported { .. } => (Class::Precondition, "KERNEL_UNSUPPORTED"),
+        ApplyError::Foreign { .. } => (Class::Precondition, "LINK_FOREIGN"),
+        _ => (Class::Internal, "KERNEL_FAILED"),
+    };
+    Refusal::new(class, reason, chain(error))
+}
+
+pub(super) fn of_observe(error: &ObserveError) -> Refusal {
+    internal("KERNEL_FAILED", error)
+}
+
+pub(super) fn of_namespace(field: &str, error: &NamespaceError) -> Refusal {
+    match error {
+        NamespaceError::NotFound { .. } | NamespaceError::NotANamespace { .. } => {
+            Refusal::field(field, error)
+        }
+        NamespaceError::Io { .. } => internal("KERNEL_FAILED", error),
+    }
+}
+
+pub(super) fn of_subnet(error: &SubnetError) -> Refusal {
+    match error {
+        SubnetError::OverlapsNetwork { index, network, .. } => {
+            precondition("SUBNET_OVERLAPS", error.to_string())
+                .about(ObjectKind::Network, network.to_string())
+                .at(format!("spec.subnets[{index}].subnet"))
+        }
+        SubnetError::OverlapsHost { index, .. } => {
+            precondition("SUBNET_OVERLAPS", error.to_string())
+                .at(format!("spec.subnets[{index}].subnet"))
+        }
+        SubnetError::PoolsExhausted { .. } => {
+            Refusal::new(Class::Exhausted, "NO_SUBNET_FREE", error.to_string())
+        }
+    }
+}
+
+pub(super) fn of_call(driver: &str, error: &CallError) -> Refusal {
+    let text = format!("driver `{driver}`: {error}");
+    match error {
+        CallError::Fault(Fault::Invalid { field, description }) => {
+            // A driver names options and ports as it was shown them, without the `spec`.
+            let spec = if field.starts_with("spec.") { "" } else { "spec." };
+            Refusal::field(format!("{spec}{field}"), description)
+        }
+        CallError::Fault(Fault::Unsupported(_)) => precondition("DRIVER_UNSUPPORTED", text),
+        CallError::Fault(Fault::Conflict(_)) => precondition("DRIVER_CONFLICT", text),
+        CallError::Fault(Fault::Internal(_)) => Refusal::new(Class::Internal, "DRIVER_FAULT", text),
+        CallError::Limit(_) => Refusal::new(Class::Internal, "DRIVER_LIMIT", text),
+        CallError::Trap { .. } => Refusal::new(Class::Internal, "DRIVER_CRASHED", text),
+        CallError::BadDecision { .. } => Refusal::new(Class::Internal, "DRIVER_DECISION", text),
+        CallError::Host { .. } => Refusal::new(Class::Internal, "DRIVER_HOST", text),
+    }
+}
+
+/// A decision that was not admitted. Where the operator's choice of a bridge is the
+/// cause, it is his to change; all else is the driver's fault.
+pub(super) fn of_rejections(driver: &str, rejections: Vec<Rejection>) -> Refusal {
+    let list: Vec<_> = rejections.iter().map(ToString::to_string).collect();
+    let description =
+        format!("driver `{driver}` decided what is not admitted: {}", list.join("; "));
+    let mut refusal = precondition("DECISION_REJECTED", description);
+    refusal.violations = rejections
+        .into_iter()
+        .map(|r| FieldViolation { field: format!("decision.{}", r.path), description: r.reason })
+        .collect();
+    refusal
+}
+
+/// A port of the `index`-th entry of `field` that cannot be had.
+pub(super) fn of_port(field: &str, index: usize, error: &PortError) -> Refusal {
+    let path = format!("{field}[{index}]");
+    let text = chain(error);
+    match error {
+        PortError::Busy { .. } => precondition("PORT_BUSY", text).at(format!("{path}.host_port")),
+        PortError::NoneFree { .. } => {
+            Refusal::new(Class::Exhausted, "NO_PORT_FREE", text).at(format!("{path}.host_port"))
+        }
+        PortError::NoFamily { .. } | PortError::NotLocal { .. } | PortError::Loopback6 => {
+            Refusal::field(format!("{path}.host_ip"), text)
+        }
+        PortError::Io { .. } => internal("KERNEL_FAILED", error),
+    }
+}

@@ -1,0 +1,219 @@
+//! The topology in memory, with what is derived from it: free addresses, MACs and
+//! namespaces in use.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnetwork::IpNetwork;
+use postern_model::endpoint::EndpointSpec;
+use postern_model::id::{EndpointId, NetworkId, SandboxId};
+use postern_model::mac::MacAddr;
+use postern_model::network::{Family, Network};
+use postern_model::refusal::{Class, Refusal};
+use postern_model::sandbox::NamespaceIdentity;
+use postern_model::time::Timestamp;
+use postern_model::topology::{Change, Lease, Put, Topology};
+use postern_planner::ipam::{AddressSpace, ClaimError};
+
+/// The records and their derived indexes, behind one short lock.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    topology: Topology,
+    spaces: HashMap<(NetworkId, Family), AddressSpace>,
+    macs: HashSet<(NetworkId, MacAddr)>,
+    /// Which sandbox has which namespace.
+    pub(crate) namespaces: HashMap<NamespaceIdentity, SandboxId>,
+}
+
+/// What an endpoint is offered: kept for it until it is committed or given back.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) network: NetworkId,
+    pub(crate) addresses: Vec<IpNetwork>,
+    pub(crate) mac: MacAddr,
+}
+
+impl State {
+    /// The state of a loaded topology.
+    pub(crate) fn new(topology: Topology) -> Self {
+        let mut state = Self::default();
+        for network in topology.networks() {
+            state.add_spaces(network);
+            for (address, lease) in topology.leases(network.id) {
+                state.restore(network.id, address, lease);
+            }
+        }
+        state.macs = topology.endpoints().map(|e| (e.network, e.mac)).collect();
+        state.topology = topology;
+        state
+    }
+
+    fn add_spaces(&mut self, network: &Network) {
+        for subnet in &network.subnets {
+            let key = (network.id, subnet.family());
+            self.spaces.entry(key).or_insert_with(|| AddressSpace::new(subnet));
+        }
+    }
+
+    fn restore(&mut self, network: NetworkId, address: IpAddr, lease: &Lease) {
+        let Some(space) = self.spaces.get_mut(&(network, Family::of(address))) else { return };
+        match lease {
+            // A lease on disk is the truth; that the space objects can only mean that a
+            // subnet of the record was changed by hand.
+            Lease::Held(_) => drop(space.claim(address)),
+            Lease::Resting(since) => space.rest(address, *since),
+        }
+    }
+
+    /// The records.
+    pub(crate) const fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// Applies a change that the store has accepted.
+    pub(crate) fn apply(&mut self, change: &Change) {
+        for put in &change.puts {
+            match put {
+                Put::Network(network) => self.add_spaces(network),
+                Put::NetworkGone(id) => {
+                    self.spaces.remove(&(*id, Family::V4));
+                    self.spaces.remove(&(*id, Family::V6));
+                }
+                Put::SandboxGone(id) => self.namespaces.retain(|_, sandbox| sandbox != id),
+                Put::Endpoint(endpoint) => {
+                    self.macs.insert((endpoint.network, endpoint.mac));
+                }
+                Put::EndpointGone(id) => {
+                    if let Some(endpoint) = self.topology.endpoint(*id) {
+                        self.macs.remove(&(endpoint.network, endpoint.mac));
+                    }
+                }
+                Put::Lease(network, address, Lease::Resting(since)) => {
+                    if let Some(space) = self.spaces.get_mut(&(*network, Family::of(*address))) {
+                        space.rest(*address, *since);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.topology.apply(change);
+    }
+
+    /// Finds addresses and a MAC for a new endpoint and keeps them for it. Also returns
+    /// the leases that have rested, to be dropped with the next commit.
+    pub(crate) fn offer(
+        &mut self,
+        network: &Network,
+        spec: &EndpointSpec,
+        seed: u64,
+        (now, rest): (Timestamp, Duration),
+    ) -> Result<(Offer, Vec<Put>), Refusal> {
+        let mac = self.offer_mac(network.id, spec.mac, seed)?;
+        let mut offer = Offer { network: network.id, addresses: Vec::new(), mac };
+        let mut woken = Vec::new();
+        for family in Family::ALL {
+            let wanted = match family {
+                Family::V4 => spec.ipv4.map(IpAddr::V4),
+                Family::V6 => spec.ipv6.map(IpAddr::V6),
+            };
+            match self.offer_address(network, family, wanted, (now, rest), &mut woken) {
+                Ok(address) => offer.addresses.extend(address),
+                Err(refusal) => {
+                    self.give_back(&offer);
+                    // What was woken is free in memory; that its lease stays on disk
+                    // only means it is woken again after a restart.
+                    return Err(refusal);
+                }
+            }
+        }
+        self.macs.insert((network.id, mac));
+        Ok((offer, woken))
+    }
+
+    fn offer_mac(
+        &self,
+        network: NetworkId,
+        wanted: Option<MacAddr>,
+        seed: u64,
+    ) -> Result<MacAddr, Refusal> {
+        if let Some(mac) = wanted {
+            if self.macs.contains(&(network, mac)) {
+                let description = format!("{mac} is taken on this network");
+                let refusal = Refusal::new(Class::Exists, "MAC_TAKEN", description);
+                return Err(refusal.at("spec.mac_address"));
+            }
+            return Ok(mac);
+        }
+        // Steps through the seed's neighbours; of 2^46 addresses a few are taken.
+        let candidates = (0..=u64::MAX).map(|step| MacAddr::from_seed(seed.wrapping_add(step)));
+        let free = candidates.take(1 << 16).find(|mac| !self.macs.contains(&(network, *mac)));
+        free.ok_or_else(|| Refusal::new(Class::Exhausted, "NO_MAC_FREE", "no MAC address is free"))
+    }
+
+    fn offer_address(
+        &mut self,
+        network: &Network,
+        family: Family,
+        wanted: Option<IpAddr>,
+        (now, rest): (Timestamp, Duration),
+        woken: &mut Vec<Put>,
+    ) -> Result<Option<IpNetwork>, Refusal> {
+        let field = match family {
+            Family::V4 => "spec.ipv4_address",
+            Family::V6 => "spec.ipv6_address",
+        };
+        let Some(space) = self.spaces.get_mut(&(network.id, family)) else {
+            return match wanted {
+                None => Ok(None),
+                Some(_) => Err(Refusal::field(field, "is of a family the network does not have")),
+            };
+        };
+        let rested = space.wake(now, rest).into_iter();
+        woken.extend(rested.map(|address| Put::LeaseGone(network.id, address)));
+        let address = match wanted {
+            Some(wanted) => {
+                space.claim(wanted).map(|()| wanted).map_err(|error| claim(field, &error))?
+            }
+            None => space.offer().map_err(|error| {
+                Refusal::new(Class::Exhausted, "NO_ADDRESS_FREE", error.to_string())
+            })?,
+        };
+        let length = space.subnet().prefix();
+        let with_length = IpNetwork::new(address, length)
+            .map_err(|error| Refusal::new(Class::Internal, "PREFIX_LENGTH", error.to_string()))?;
+        Ok(Some(with_length))
+    }
+
+    /// Takes an offer back that was never committed.
+    pub(crate) fn give_back(&mut self, offer: &Offer) {
+        self.macs.remove(&(offer.network, offer.mac));
+        for address in &offer.addresses {
+            let key = (offer.network, Family::of(address.ip()));
+            if let Some(space) = self.spaces.get_mut(&key) {
+                space.release(address.ip());
+            }
+        }
+    }
+}
+
+fn claim(field: &str, error: &ClaimError) -> Refusal {
+    match error {
+        ClaimError::Taken { .. } => {
+            Refusal::new(Class::Exists, "ADDRESS_TAKEN", error.to_string()).at(field)
+        }
+        ClaimError::Outside { .. } | ClaimError::Reserved { .. } => Refusal::field(field, error),
+    }
+}
+
+/// The records that hold an endpoint's addresses for it.
+pub(crate) fn held(network: NetworkId, endpoint: EndpointId, addresses: &[IpNetwork]) -> Vec<Put> {
+    let lease = |a: &IpNetwork| Put::Lease(network, a.ip(), Lease::Held(endpoint));
+    addresses.iter().map(lease).collect()
+}
+
+/// The records that let an endpoint's addresses rest.
+pub(crate) fn resting(network: NetworkId, addresses: &[IpNetwork], now: Timestamp) -> Vec<Put> {
+    let lease = |a: &IpNetwork| Put::Lease(network, a.ip(), Lease::Resting(now));
+    addresses.iter().map(lease).collect()
+}

@@ -1,0 +1,75 @@
+//! Short forms of what tests ask for.
+
+use postern_proto::v1::sandbox_spec::Namespace;
+use postern_proto::v1::{EndpointSpec, NetworkSpec, Protocol, PublishedPort, SandboxSpec, Subnet};
+
+/// A `bridge` network with these subnets.
+pub fn network(subnets: &[&str]) -> NetworkSpec {
+    NetworkSpec { subnets: subnets.iter().map(|text| subnet(text)).collect(), ..Default::default() }
+}
+
+/// A subnet with everything else left to the daemon.
+pub fn subnet(prefix: &str) -> Subnet {
+    Subnet { subnet: prefix.to_owned(), ..Default::default() }
+}
+
+/// A network with one option set.
+pub fn with_option(mut spec: NetworkSpec, key: &str, value: &str) -> NetworkSpec {
+    spec.options.insert(key.to_owned(), value.to_owned());
+    spec
+}
+
+/// An endpoint that asks for nothing.
+pub fn endpoint() -> EndpointSpec {
+    EndpointSpec::default()
+}
+
+/// An endpoint with a fixed IPv4 address.
+pub fn address(ipv4: &str) -> EndpointSpec {
+    EndpointSpec { ipv4_address: ipv4.to_owned(), ..Default::default() }
+}
+
+/// An endpoint with published ports.
+pub fn publish(ports: &[PublishedPort]) -> EndpointSpec {
+    EndpointSpec { published_ports: ports.to_vec(), ..Default::default() }
+}
+
+/// A TCP port: `host_port` of the host leads to `container_port`.
+pub fn tcp(host_port: u32, container_port: u32) -> PublishedPort {
+    PublishedPort {
+        protocol: Protocol::Tcp.into(),
+        host_port,
+        container_port,
+        ..Default::default()
+    }
+}
+
+/// A UDP port: `host_port` of the host leads to `container_port`.
+pub fn udp(host_port: u32, container_port: u32) -> PublishedPort {
+    PublishedPort { protocol: Protocol::Udp.into(), ..tcp(host_port, container_port) }
+}
+
+/// The same port on one address of the host only.
+pub fn on(host_ip: &str, mut port: PublishedPort) -> PublishedPort {
+    host_ip.clone_into(&mut port.host_ip);
+    port
+}
+
+/// Ranges of TCP ports: `host.0` to `host.1` lead to `container.0` to `container.1`.
+pub fn range(host: (u32, u32), container: (u32, u32)) -> PublishedPort {
+    PublishedPort {
+        host_port_end: host.1,
+        container_port_end: container.1,
+        ..tcp(host.0, container.0)
+    }
+}
+
+/// A sandbox that adopts the namespace at a path.
+pub fn adopt(path: &str) -> SandboxSpec {
+    SandboxSpec { namespace: Some(Namespace::Path(path.to_owned())), ..Default::default() }
+}
+
+/// A sandbox that shares the host's namespace.
+pub fn host() -> SandboxSpec {
+    SandboxSpec { namespace: Some(Namespace::Host(())), ..Default::default() }
+}

@@ -1,0 +1,134 @@
+//! One measurement, and how many of them are shown.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// The outcome of one kind of work, done `n` times.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    /// What was done.
+    pub(crate) work: &'static str,
+    /// Who did it.
+    pub(crate) subject: &'static str,
+    /// How many endpoints there were already.
+    pub(crate) size: u32,
+    /// How often it was done.
+    pub(crate) n: usize,
+    /// Median in milliseconds; none where something else than time was measured.
+    pub(crate) p50: Option<f64>,
+    /// 95th percentile in milliseconds.
+    pub(crate) p95: Option<f64>,
+    /// Pieces of work done in a second, several at a time.
+    pub(crate) qps: Option<f64>,
+    /// Resident memory.
+    pub(crate) rss_kib: Option<f64>,
+}
+
+/// The value below which a share of the sorted times lies (nearest rank).
+fn percentile(sorted: &[Duration], share: f64) -> Option<f64> {
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).map(|time| time.as_secs_f64() * 1000.0)
+}
+
+impl Row {
+    /// A row of times.
+    pub(crate) fn of_times(
+        work: &'static str,
+        subject: &'static str,
+        size: u32,
+        mut times: Vec<Duration>,
+    ) -> Self {
+        times.sort_unstable();
+        let (p50, p95) = (percentile(&times, 0.5), percentile(&times, 0.95));
+        Self { work, subject, size, n: times.len(), p50, p95, qps: None, rss_kib: None }
+    }
+
+    /// A row of one number that is no time.
+    pub(crate) const fn of(work: &'static str, subject: &'static str, size: u32, n: usize) -> Self {
+        Self { work, subject, size, n, p50: None, p95: None, qps: None, rss_kib: None }
+    }
+
+    fn object(&self) -> Value {
+        let mut object = json!({
+            "bench": "attach",
+            "work": self.work,
+            "subject": self.subject,
+            "size": self.size,
+            "n": self.n,
+            "p50_ms": self.p50,
+            "p95_ms": self.p95,
+        });
+        for (key, value) in [("qps", self.qps), ("rss_kib", self.rss_kib)] {
+            if let Some(value) = value {
+                object[key] = json!(value);
+            }
+        }
+        object
+    }
+}
+
+/// The rows as an array of objects.
+pub(crate) fn json(rows: &[Row]) -> String {
+    let array = Value::Array(rows.iter().map(Row::object).collect());
+    format!("{array:#}\n")
+}
+
+/// The rows as a table; `ratio` is the median against the first row of the same work and
+/// subject, so that a cost that does not grow reads 1.0.
+pub(crate) fn table(rows: &[Row]) -> String {
+    let mut text = format!(
+        "{:<26}{:<10}{:>7}{:>6}{:>10}{:>10}{:>7}{:>9}{:>10}\n",
+        "WORK", "SUBJECT", "SIZE", "N", "P50 ms", "P95 ms", "RATIO", "QPS", "RSS KiB"
+    );
+    let number = |value: Option<f64>, digits: usize| match value {
+        Some(value) => format!("{value:.digits$}"),
+        None => "-".to_owned(),
+    };
+    for row in rows {
+        let same = |other: &&Row| other.work == row.work && other.subject == row.subject;
+        let first = rows.iter().find(same).and_then(|first| first.p50);
+        let ratio = row.p50.zip(first).map(|(now, first)| now / first);
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{:<26}{:<10}{:>7}{:>6}{:>10}{:>10}{:>7}{:>9}{:>10}",
+            row.work,
+            row.subject,
+            row.size,
+            row.n,
+            number(row.p50, 3),
+            number(row.p95, 3),
+            number(ratio, 2),
+            number(row.qps, 0),
+            number(row.rss_kib, 1)
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_nearest_rank() {
+        let times: Vec<Duration> = (1..=100).map(Duration::from_millis).collect();
+        assert_eq!(percentile(&times, 0.5), Some(50.0));
+        assert_eq!(percentile(&times, 0.95), Some(95.0));
+        assert_eq!(percentile(&times[..1], 0.5), Some(1.0));
+        assert_eq!(percentile(&[], 0.5), None);
+    }
+
+    #[test]
+    fn rows_are_told_as_objects() {
+        let times = vec![Duration::from_millis(2), Duration::from_millis(4)];
+        let rows = [Row::of_times("connect", "postern", 10, times)];
+        let parsed: Value = serde_json::from_str(&json(&rows)).unwrap();
+        assert_eq!(parsed[0]["p50_ms"], 2.0);
+        assert_eq!(parsed[0]["size"], 10);
+        assert!(parsed[0].get("qps").is_none());
+        assert!(table(&rows).contains("1.00"));
+    }
+}

@@ -1,0 +1,72 @@
+//! Network namespaces as the tests see them.
+
+use std::fs::File;
+use std::path::Path;
+use std::thread;
+
+use nix::sched::{CloneFlags, setns, unshare};
+
+/// An open network namespace; it lives at least as long as this.
+#[derive(Debug)]
+pub struct Netns(File);
+
+impl Netns {
+    /// A new namespace with its loopback up.
+    ///
+    /// # Panics
+    /// The kernel refuses, as it does where the test is not root.
+    pub fn create() -> Self {
+        let made = thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                unshare(CloneFlags::CLONE_NEWNET)
+                    .unwrap_or_else(|error| panic!("unshare of a network namespace: {error}"));
+                crate::command::sh("ip link set lo up");
+                Self::current()
+            });
+            thread.join()
+        });
+        made.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// The calling thread's namespace.
+    ///
+    /// # Panics
+    /// `/proc` is not mounted.
+    pub fn current() -> Self {
+        Self::open("/proc/thread-self/ns/net")
+    }
+
+    /// The namespace at a path.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn open(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        Self(File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+    }
+
+    /// Does something inside, on a thread of its own.
+    ///
+    /// # Panics
+    /// Where `work` does.
+    pub fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        let done = thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    setns(&self.0, CloneFlags::CLONE_NEWNET)
+                        .unwrap_or_else(|error| panic!("setns: {error}"));
+                    work()
+                })
+                .join()
+        });
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Runs a command line inside; see [`crate::command::sh`].
+    ///
+    /// # Panics
+    /// It does not end with 0.
+    pub fn sh(&self, line: &str) -> String {
+        self.enter(|| crate::command::sh(line))
+    }
+}

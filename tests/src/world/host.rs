@@ -1,0 +1,37 @@
+//! The host's namespaces and its uplink.
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+use super::{HOST4, HOST6, OUTSIDE4, OUTSIDE6};
+use crate::command::sh;
+use crate::netns::Netns;
+
+/// Leaves the machine's namespaces: from here on the thread sees a network without
+/// links and a `/run` of its own.
+pub(super) fn separate() {
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
+        .unwrap_or_else(|error| panic!("unshare: {error}; the whole-system tests need root"));
+    let none: Option<&str> = None;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(none, "/", none, private, none).unwrap_or_else(|error| panic!("mount /: {error}"));
+    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none)
+        .unwrap_or_else(|error| panic!("mount /run: {error}"));
+}
+
+pub(super) fn join_uplink(outside: &Netns) {
+    let pid = nix::unistd::gettid();
+    outside.enter(|| {
+        let netns = format!("/proc/{pid}/ns/net");
+        // Made from outside, so that no name of the namespace is needed.
+        sh(&format!("ip link add eth0 type veth peer name uplink0 netns {netns}"));
+        sh(&format!("ip addr add {OUTSIDE4}/24 dev eth0"));
+        sh(&format!("ip addr add {OUTSIDE6}/64 dev eth0 nodad"));
+        sh("ip link set eth0 up");
+    });
+    sh(&format!("ip addr add {HOST4}/24 dev uplink0"));
+    sh(&format!("ip addr add {HOST6}/64 dev uplink0 nodad"));
+    sh("ip link set uplink0 up");
+    sh(&format!("ip route add default via {OUTSIDE4}"));
+    sh(&format!("ip -6 route add default via {OUTSIDE6}"));
+}

@@ -1,0 +1,96 @@
+//! What fails midway leaves nothing behind.
+
+use postern_proto::v1::EndpointSpec;
+use postern_tests::command::sh;
+use postern_tests::{Refusal, World, ask};
+use tonic::Code;
+
+fn called(interface: &str) -> EndpointSpec {
+    EndpointSpec {
+        interface_name: interface.into(),
+        ..ask::publish(&[ask::tcp(8080, 80), ask::udp(0, 53)])
+    }
+}
+
+#[test]
+fn an_interface_name_taken_inside_undoes_the_whole_connection() {
+    World::run(async |world| {
+        world.api.create_network("blue", ask::network(&["10.1.0.0/24"])).await.unwrap();
+        world.api.create_sandbox("a").await.unwrap();
+        let inside = world.sandbox("a").await;
+        inside.sh("ip link add front type bridge");
+        let before = world.snapshot().await;
+        for _ in 0..3 {
+            let refusal = Refusal::expect(world.api.connect("blue", "a", called("front")).await);
+            refusal.assert(Code::FailedPrecondition, "spec.interface_name");
+            assert_eq!(world.snapshot().await, before);
+        }
+        assert!(std::net::TcpListener::bind(("0.0.0.0", 8080)).is_ok(), "the port is held");
+        world.assert_agrees().await;
+        inside.sh("ip link del front");
+        // The address was not used up either.
+        let made = world.api.connect("blue", "a", called("front")).await.unwrap();
+        assert_eq!(made.interface_name, "front");
+        world.assert_agrees().await;
+    });
+}
+
+#[test]
+fn a_namespace_that_is_gone_is_named_and_can_be_cleaned_up() {
+    World::run(async |world| {
+        sh("ip netns add theirs");
+        world.api.create_network("blue", ask::network(&["10.1.0.0/24"])).await.unwrap();
+        world.api.create_sandbox_as("a", ask::adopt("/run/netns/theirs")).await.unwrap();
+        world.api.create_sandbox_as("b", ask::host()).await.unwrap();
+        sh("ip netns del theirs");
+        let before = world.snapshot().await;
+        let refusal = Refusal::expect(world.api.connect("blue", "a", ask::endpoint()).await);
+        refusal.assert(Code::FailedPrecondition, "");
+        // Another namespace at the same path is not the sandbox.
+        sh("ip netns add theirs");
+        let refusal = Refusal::expect(world.api.connect("blue", "a", ask::endpoint()).await);
+        refusal.assert(Code::FailedPrecondition, "");
+        assert_eq!(world.snapshot().await, before);
+        world.api.delete_sandbox("a", false).await.unwrap();
+    });
+}
+
+#[test]
+fn an_endpoint_whose_namespace_died_can_be_disconnected() {
+    World::run(async |world| {
+        sh("ip netns add theirs");
+        world.api.create_network("blue", ask::network(&["10.1.0.0/24"])).await.unwrap();
+        world.api.create_sandbox_as("a", ask::adopt("/run/netns/theirs")).await.unwrap();
+        world.api.connect("blue", "a", ask::publish(&[ask::tcp(8080, 80)])).await.unwrap();
+        sh("ip netns del theirs");
+        world.api.disconnect("blue", "a").await.unwrap();
+        world.api.delete_sandbox("a", true).await.unwrap();
+        world.api.delete_network("blue").await.unwrap();
+        world.assert_only_predefined().await;
+    });
+}
+
+#[test]
+fn a_full_bridge_refuses_one_more_port() {
+    World::run(async |world| {
+        sh("ip link add adopted0 type bridge");
+        sh("ip link set adopted0 up");
+        let spec = ask::with_option(ask::network(&["10.1.0.0/16"]), "bridge-name", "adopted0");
+        world.api.create_network("blue", spec).await.unwrap();
+        // All but one of the 1,023 ports are somebody else's.
+        let mut batch = String::new();
+        for index in 0..1022 {
+            batch.push_str(&format!(
+                "link add d{index} type dummy\nlink set d{index} master adopted0\n"
+            ));
+        }
+        std::fs::write("/run/batch", batch).unwrap();
+        sh("ip -batch /run/batch");
+        world.place("blue", "last", ask::endpoint()).await;
+        world.api.create_sandbox("late").await.unwrap();
+        let before = world.snapshot().await;
+        let refusal = Refusal::expect(world.api.connect("blue", "late", called("eth0")).await);
+        refusal.assert(Code::FailedPrecondition, "");
+        assert_eq!(world.snapshot().await, before);
+    });
+}

@@ -1,0 +1,20 @@
+//! The whole system: one file a subject, every test in a world of its own.
+
+mod addressing;
+mod bad_endpoints;
+mod bad_networks;
+mod bad_sandboxes;
+mod command_line;
+mod dry_run;
+mod endpoints;
+mod events;
+mod failures;
+mod idempotency;
+mod isolation;
+mod lists;
+mod networks;
+mod ports;
+mod ports_live;
+mod reflection;
+mod restart;
+mod sandboxes;

@@ -1,0 +1,130 @@
+//! The daemon's death changes nothing in the data path; its start adopts what is there.
+
+use postern_tests::command::{run, sh};
+use postern_tests::traffic::{self, Conversation, Server};
+use postern_tests::{HOST4, Netns, World, ask};
+
+async fn furnish(world: &World) -> (Netns, Server) {
+    world.api.create_network("blue", ask::network(&["10.1.0.0/24"])).await.unwrap();
+    let web = world.place("blue", "web", ask::publish(&[ask::tcp(8080, 80)])).await;
+    let server = Server::tcp(&web, "0.0.0.0:80", "web");
+    (web, server)
+}
+
+#[test]
+fn state_and_flows_survive_a_crash() {
+    World::run(async |world| {
+        let (_web, _server) = furnish(world).await;
+        let mut talk = Conversation::begin(&world.outside, &format!("{HOST4}:8080")).unwrap();
+        let before = world.snapshot().await;
+        world.kill9();
+        assert!(talk.goes_on(), "the flow ended with the daemon");
+        assert!(traffic::tcp(&world.outside, &format!("{HOST4}:8080")).is_some());
+        world.start().await;
+        assert!(talk.goes_on(), "the flow ended with the daemon's start");
+        assert_eq!(world.snapshot().await, before);
+        world.assert_agrees().await;
+        let taken = std::net::TcpListener::bind(("0.0.0.0", 8080));
+        assert!(taken.is_err(), "the port is not held after the restart");
+        world.api.delete_sandbox("web", true).await.unwrap();
+        world.api.delete_network("blue").await.unwrap();
+        world.assert_only_predefined().await;
+    });
+}
+
+#[test]
+fn a_clean_stop_leaves_the_data_path_too() {
+    World::run(async |world| {
+        let (_web, _server) = furnish(world).await;
+        let before = world.snapshot().await;
+        world.stop();
+        assert!(traffic::tcp(&world.outside, &format!("{HOST4}:8080")).is_some());
+        world.start().await;
+        assert_eq!(world.snapshot().await, before);
+        world.assert_agrees().await;
+    });
+}
+
+#[test]
+fn what_was_lost_while_it_was_away_is_made_again() {
+    World::run(async |world| {
+        let (_web, _server) = furnish(world).await;
+        let port = port_of_the_endpoint(world);
+        world.kill9();
+        sh("nft flush ruleset");
+        // Somebody else's table went with it; that is not the daemon's doing.
+        run("nft", &["-f", "/run/foreign.nft"]);
+        sh(&format!("ip link del {port}"));
+        world.start().await;
+        world.assert_agrees().await;
+        assert!(traffic::tcp(&world.outside, &format!("{HOST4}:8080")).is_some());
+    });
+}
+
+/// The name of the one endpoint's link on the host.
+fn port_of_the_endpoint(world: &World) -> String {
+    let links = world.own_links();
+    let port = links.into_iter().find(|link| link.owner.starts_with("endpoint/"));
+    port.unwrap_or_else(|| panic!("no endpoint has a link")).name
+}
+
+#[test]
+fn drift_is_named_and_reconciled() {
+    World::run(async |world| {
+        let (_web, _server) = furnish(world).await;
+        sh("nft delete element inet postern publish4-any { tcp . 8080 }");
+        assert!(traffic::tcp(&world.outside, &format!("{HOST4}:8080")).is_none());
+        let drift = world.api.drift().await.unwrap();
+        assert!(drift.iter().any(|step| step.kind == "element"), "{drift:?}");
+        assert!(traffic::tcp(&world.outside, &format!("{HOST4}:8080")).is_none(), "it repaired");
+        let request = postern_proto::v1::ReconcileRequest {};
+        let steps = world.api.system.reconcile(request).await.unwrap().into_inner().steps;
+        assert_eq!(steps, drift);
+        assert!(traffic::tcp(&world.outside, &format!("{HOST4}:8080")).is_some());
+        world.assert_agrees().await;
+    });
+}
+
+#[test]
+fn leftovers_of_a_lost_state_are_removed_and_nothing_else() {
+    World::run(async |world| {
+        furnish(world).await;
+        world.kill9();
+        std::fs::remove_dir_all("/run/state").unwrap();
+        world.start().await;
+        world.assert_only_predefined().await;
+        world.assert_foreign_untouched();
+    });
+}
+
+#[test]
+fn a_crash_in_the_middle_of_work_leaves_a_whole() {
+    World::run(async |world| {
+        world.api.create_network("blue", ask::network(&["10.1.0.0/24"])).await.unwrap();
+        for round in 0..5_u64 {
+            let api = world.api.clone();
+            let work = tokio::spawn(async move {
+                for index in 0..50 {
+                    let name = format!("s{round}-{index}");
+                    if api.create_sandbox(&name).await.is_err() {
+                        return;
+                    }
+                    let spec = ask::publish(&[ask::tcp(0, 80)]);
+                    if api.connect("blue", &name, spec).await.is_err() {
+                        return;
+                    }
+                }
+            });
+            tokio::time::sleep(std::time::Duration::from_millis(7 + 11 * round)).await;
+            world.kill9();
+            work.await.unwrap();
+            world.start().await;
+            world.assert_agrees().await;
+        }
+        for sandbox in world.api.list_sandboxes().await.unwrap() {
+            world.api.delete_sandbox(&sandbox.name, true).await.unwrap();
+        }
+        world.api.delete_network("blue").await.unwrap();
+        world.assert_only_predefined().await;
+    });
+}

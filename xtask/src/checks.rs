@@ -1,0 +1,46 @@
+//! What must pass.
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::process::{Failure, capture, cargo, need_root, run};
+use crate::setup;
+
+/// Every test, the whole-system ones with the real kernel among them.
+pub(crate) fn test() -> Result<(), Failure> {
+    need_root("the whole-system tests")?;
+    setup::programs()?;
+    setup::driver_target()?;
+    if capture(cargo().args(["deny", "--version"])).is_ok_and(|done| done.ok()) {
+        // Advisories come over the network and change without the workspace changing.
+        stage("licences, bans, sources", &["deny", "check", "licenses", "bans", "sources"])?;
+    } else {
+        println!("cargo-deny is not installed: licences and sources are not checked");
+    }
+    // The whole-system tests start the built programs, which cargo does not know of.
+    stage("build", &["build", "--workspace", "--locked"])?;
+    stage("tests", &["test", "--workspace", "--locked", "--no-fail-fast"])
+}
+
+/// What a change must pass before it is taken.
+pub(crate) fn ci() -> Result<(), Failure> {
+    setup::driver_target()?;
+    stage("format", &["fmt", "--all", "--check"])?;
+    let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    stage("lint", &clippy)?;
+    let doc = ["doc", "--workspace", "--no-deps", "--locked"];
+    stage_of("documentation", cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
+    test()
+}
+
+fn stage(name: &str, args: &[&str]) -> Result<(), Failure> {
+    stage_of(name, cargo().args(args))
+}
+
+fn stage_of(name: &str, command: &mut Command) -> Result<(), Failure> {
+    let begun = Instant::now();
+    println!("== {name}");
+    run(command)?;
+    println!("== {name}: passed after {} s", begun.elapsed().as_secs());
+    Ok(())
+}

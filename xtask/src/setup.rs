@@ -1,0 +1,62 @@
+//! What building, running and testing need of the machine.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::process::{Failure, capture, has, run};
+
+/// What drivers are compiled to.
+const DRIVER_TARGET: &str = "wasm32-unknown-unknown";
+
+/// A program the daemon or the tests run, and the Debian package it is in.
+const PROGRAMS: &[(&str, &str)] = &[("nft", "nftables"), ("ip", "iproute2")];
+
+/// Everything.
+pub(crate) fn everything() -> Result<(), Failure> {
+    programs()?;
+    driver_target()?;
+    println!("ready: `cargo xtask demo`, `cargo xtask test`");
+    Ok(())
+}
+
+/// The programs that are run, installed where they are missing.
+pub(crate) fn programs() -> Result<(), Failure> {
+    let missing: Vec<_> = PROGRAMS.iter().filter(|(program, _)| !has(program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+    let packages = packages.join(" ");
+    if !has("apt-get") {
+        return Err(Failure::new(format!(
+            "this is not a Debian system: install what it calls {packages} and run this again"
+        )));
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Failure::new(format!("run as root: apt-get install {packages}")));
+    }
+    println!("installing {packages}");
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    run(apt().args(["update", "-q"]))?;
+    run(apt().args(["install", "-yq", "--no-install-recommends"]).args(packages.split(' ')))
+}
+
+/// The target that drivers are compiled to, added where it is missing.
+pub(crate) fn driver_target() -> Result<(), Failure> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let args = ["--print", "target-libdir", "--target", DRIVER_TARGET];
+    let printed = capture(Command::new(rustc).args(args))?;
+    if printed.ok() && Path::new(printed.stdout.trim()).is_dir() {
+        return Ok(());
+    }
+    if !has("rustup") {
+        return Err(Failure::new(format!(
+            "the standard library for {DRIVER_TARGET} is missing, and there is no rustup to add it"
+        )));
+    }
+    run(Command::new("rustup").args(["target", "add", DRIVER_TARGET]))
+}
