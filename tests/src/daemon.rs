@@ -4,7 +4,6 @@ use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::prctl::set_pdeathsig;
@@ -61,18 +60,19 @@ impl Daemon {
         self.end();
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Asks it to stop, and waits until it has. Clients on this thread go on meanwhile,
+    /// and so see that they are told.
     ///
     /// # Panics
     /// It does not stop in time.
-    pub fn stop(mut self) -> ExitStatus {
+    pub async fn stop(mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);
         let begun = Instant::now();
         while begun.elapsed() < STOP_LIMIT {
             if let Some(status) = self.ended() {
                 return status;
             }
-            thread::sleep(Duration::from_millis(5));
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         panic!("posternd did not stop within {STOP_LIMIT:?} of SIGTERM");
     }

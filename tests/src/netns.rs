@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
 
@@ -68,5 +69,19 @@ impl Netns {
     /// It does not end with 0.
     pub fn sh(&self, line: &str) -> String {
         self.enter(|| crate::command::sh(line))
+    }
+
+    /// Asserts that a link is gone, or is within a moment: the daemon takes a link out of
+    /// service at once and deletes it when that holds nobody up.
+    ///
+    /// # Panics
+    /// The link stays.
+    pub fn assert_without(&self, link: &str) {
+        let begun = Instant::now();
+        let prefix = format!(": {link}@");
+        while self.sh("ip -o link show").contains(&prefix) {
+            assert!(begun.elapsed() < Duration::from_secs(5), "{link} stays");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }

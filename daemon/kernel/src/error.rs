@@ -25,7 +25,7 @@ pub enum ApplyError {
     NamespaceGone {
         /// The sandbox.
         sandbox: SandboxId,
-        /// Where its namespace should be.
+        /// Where its namespace should be; `?` if the plan does not say.
         path: PathBuf,
     },
     /// A bridge has 1,023 ports, and the kernel gives it no more.

@@ -87,8 +87,8 @@ impl Fake {
     }
 
     /// Puts something there behind the daemon's back.
-    pub fn put(&self, resource: Resource) {
-        self.lock().put(&resource);
+    pub fn put(&self, resource: &Resource) {
+        self.lock().put(resource);
     }
 
     /// Takes something away behind the daemon's back.
@@ -237,5 +237,64 @@ impl Kernel for Fake {
 
     fn features(&self) -> &Features {
         &self.features
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    /// Nothing in a fake ever waits.
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => value,
+            Poll::Pending => panic!("a fake waits"),
+        }
+    }
+
+    fn sandbox() -> SandboxId {
+        "01932c07-a9d0-7000-8abc-0123456789ab".parse().unwrap()
+    }
+
+    fn namespace() -> Resource {
+        Resource::Namespace { sandbox: sandbox(), path: "/run/postern/netns/a".into() }
+    }
+
+    fn address() -> Resource {
+        Resource::Address {
+            place: Place::Sandbox(sandbox()),
+            link: "eth0".parse().unwrap(),
+            address: "10.0.0.2/24".parse().unwrap(),
+        }
+    }
+
+    fn creates() -> Plan {
+        let steps = vec![Step::Create(namespace()), Step::Create(address())];
+        Plan { steps, ..Plan::default() }
+    }
+
+    #[test]
+    fn it_holds_what_plans_make_and_takes_what_they_take() {
+        let fake = Fake::new();
+        now(fake.apply(&creates())).unwrap();
+        let expected: ResourceSet = [namespace(), address()].into_iter().collect();
+        assert_eq!(now(fake.observe(&BTreeMap::new())).unwrap(), expected);
+        assert!(matches!(now(fake.apply(&creates())), Err(ApplyError::Exists { .. })));
+        let delete = Plan { steps: vec![Step::Delete(namespace())], ..Plan::default() };
+        now(fake.apply(&delete)).unwrap();
+        assert!(fake.resources().is_empty());
+        assert_eq!(fake.plans(), [creates(), creates(), delete]);
+    }
+
+    #[test]
+    fn it_fails_half_way_when_it_is_told_to() {
+        let fake = Fake::new();
+        fake.fail(1, ApplyError::Missing { object: "eth0".into() });
+        assert!(matches!(now(fake.apply(&creates())), Err(ApplyError::Missing { .. })));
+        assert_eq!(fake.resources(), [namespace()].into_iter().collect());
+        now(fake.apply(&Plan::default())).unwrap();
     }
 }

@@ -60,7 +60,7 @@ impl Linux {
     /// The process is short of a privilege, or the kernel of a feature.
     pub async fn open(settings: &HostSettings) -> Result<Self, OpenError> {
         let settings = settings.clone();
-        let opened = spawn_blocking(move || Open::new(&settings)).await;
+        let opened = spawn_blocking(move || Open::with(&settings)).await;
         opened.unwrap_or_else(|error| {
             Err(OpenError::Io { what: "a thread".into(), source: io::Error::other(error) })
         })
@@ -76,7 +76,8 @@ impl Linux {
 }
 
 impl Open {
-    fn new(settings: &HostSettings) -> Result<Linux, OpenError> {
+    /// It blocks.
+    fn with(settings: &HostSettings) -> Result<Linux, OpenError> {
         let nft = |source| OpenError::Nft { source };
         let failed = |what: &str| {
             let what = what.to_owned();

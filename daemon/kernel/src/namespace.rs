@@ -111,9 +111,11 @@ pub(crate) fn create(path: &Path) -> io::Result<Socket> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
-    OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
-    if statfs(path)?.filesystem_type() == NSFS_MAGIC {
-        return Err(Errno::EEXIST.into());
+    match statfs(path) {
+        Ok(kind) if kind.filesystem_type() == NSFS_MAGIC => return Err(Errno::EEXIST.into()),
+        // A file is what a run that was cut off left behind.
+        Ok(_) => {}
+        Err(_) => drop(File::create_new(path)?),
     }
     on_a_thread(|| {
         unshare(CloneFlags::CLONE_NEWNET)?;

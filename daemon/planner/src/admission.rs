@@ -93,7 +93,7 @@ impl<'a> Review<'a> {
 }
 
 /// Reviews the decision for a network. A bridge by the name of somebody else's bridge
-/// becomes an adopted one.
+/// becomes an adopted one, whose kernel parameters are left alone.
 ///
 /// # Errors
 /// Every resource that asks for more than was granted or offered.
@@ -104,6 +104,7 @@ pub fn admit_network(
     named: NamedLink,
 ) -> Result<Admitted<NetworkDecision>, Vec<Rejection>> {
     let mut review = Review::new(granted);
+    pin_mac(&mut decision, view);
     adopt(&mut decision, named, &mut review);
     let links = links(&decision.resources);
     if links.len() > 1 {
@@ -111,6 +112,18 @@ pub fn admit_network(
     }
     review.walk(&decision.resources, |resource| network_resource(resource, &links, view));
     review.finish(decision)
+}
+
+/// A bridge for which the driver names no MAC gets the offered one: the kernel's own
+/// choice would change with its ports.
+fn pin_mac(decision: &mut NetworkDecision, view: &NetworkView) {
+    for resource in &mut decision.resources {
+        if let Desired::Link(link) = resource
+            && matches!(link.kind, LinkKind::Bridge { .. })
+        {
+            link.mac = link.mac.or(Some(view.mac));
+        }
+    }
 }
 
 fn adopt(decision: &mut NetworkDecision, named: NamedLink, review: &mut Review<'_>) {
@@ -131,6 +144,11 @@ fn adopt(decision: &mut NetworkDecision, named: NamedLink, review: &mut Review<'
             (NamedLink::Ours, _) => format!("{name} belongs to another network"),
         };
         review.reject(format!("resources[{index}]"), refused);
+    }
+    if named == NamedLink::Bridge {
+        // Its parameters are its owner's; that the driver would set them on a bridge of
+        // ours is no reason to refuse.
+        decision.resources.retain(|resource| !matches!(resource, Desired::Sysctl { .. }));
     }
 }
 

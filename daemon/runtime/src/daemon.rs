@@ -19,6 +19,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::wrappers::UnixListenerStream;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::ledger::{Ledger, LedgerOptions, chain};
 use crate::predefined;
@@ -77,7 +78,8 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
 fn start(arguments: Arguments) -> Result<(), DaemonError> {
     let Arguments { config, check_config, compile_driver: _, settings } = arguments;
     let settings = Settings::load(config.as_deref(), settings).map_err(DaemonError::Settings)?;
-    let filter = EnvFilter::try_new(&settings.log_level).map_err(DaemonError::LogLevel)?;
+    let filter =
+        EnvFilter::try_new(directives(&settings.log_level)).map_err(DaemonError::LogLevel)?;
     if check_config {
         println!("The configuration is right.");
         return Ok(());
@@ -88,6 +90,16 @@ fn start(arguments: Arguments) -> Result<(), DaemonError> {
         .build()
         .map_err(|source| io_error("cannot start threads for", &settings.run_dir, source))?;
     runtime.block_on(run(settings))
+}
+
+/// A bare level is about the daemon; its libraries speak only of what goes wrong.
+fn directives(level: &str) -> String {
+    const OWN: [&str; 5] = ["kernel", "plugin", "runtime", "server", "store"];
+    if level.parse::<LevelFilter>().is_err() {
+        return level.to_owned();
+    }
+    let own = OWN.map(|name| format!("postern_{name}={level}"));
+    format!("warn,{}", own.join(","))
 }
 
 fn log_to_stderr(filter: EnvFilter, format: LogFormat) {

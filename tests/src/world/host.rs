@@ -25,13 +25,22 @@ pub(super) fn join_uplink(outside: &Netns) {
         let netns = format!("/proc/{pid}/ns/net");
         // Made from outside, so that no name of the namespace is needed.
         sh(&format!("ip link add eth0 type veth peer name uplink0 netns {netns}"));
+        settle_at_once("eth0");
         sh(&format!("ip addr add {OUTSIDE4}/24 dev eth0"));
         sh(&format!("ip addr add {OUTSIDE6}/64 dev eth0 nodad"));
         sh("ip link set eth0 up");
     });
+    settle_at_once("uplink0");
     sh(&format!("ip addr add {HOST4}/24 dev uplink0"));
     sh(&format!("ip addr add {HOST6}/64 dev uplink0 nodad"));
     sh("ip link set uplink0 up");
     sh(&format!("ip route add default via {OUTSIDE4}"));
     sh(&format!("ip -6 route add default via {OUTSIDE6}"));
+}
+
+/// An uplink has been up for long: its link-local address, without which a forwarded
+/// packet's neighbour is not sought, is not tentative for a first second.
+fn settle_at_once(link: &str) {
+    let path = format!("/proc/sys/net/ipv6/conf/{link}/accept_dad");
+    std::fs::write(&path, "0").unwrap_or_else(|error| panic!("{path}: {error}"));
 }

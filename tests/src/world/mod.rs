@@ -70,16 +70,16 @@ impl World {
         let _in_runtime = runtime.enter();
         let mut world = Self::make(args);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let answer = runtime.block_on(async {
+            runtime.block_on(async {
                 world.start().await;
-                test(&mut world).await
-            });
-            world.foreign.assert_untouched();
-            if world.daemon.is_some() {
-                world.stop();
-            }
-            world.foreign.assert_untouched();
-            answer
+                let answer = test(&mut world).await;
+                world.foreign.assert_untouched();
+                if world.daemon.is_some() {
+                    world.stop().await;
+                }
+                world.foreign.assert_untouched();
+                answer
+            })
         }));
         outcome.unwrap_or_else(|panic| {
             eprintln!("--- the daemon's last words ---\n{}", world.log_tail());
@@ -98,7 +98,7 @@ impl World {
             format!("--listen={}", address(&dir)),
         ];
         if !args.iter().any(|arg| arg.starts_with("--log-level")) {
-            all.push("--log-level=debug".to_owned());
+            all.push("--log-level=info".to_owned());
         }
         all.extend(args.iter().map(|&arg| arg.to_owned()));
         let foreign = Foreign::make();
@@ -156,8 +156,8 @@ impl World {
     ///
     /// # Panics
     /// It does not stop cleanly in time.
-    pub fn stop(&mut self) {
-        let status = self.taken().stop();
+    pub async fn stop(&mut self) {
+        let status = self.taken().stop().await;
         assert!(status.success(), "posternd ended with {status}");
     }
 

@@ -46,7 +46,7 @@ fn create_join_leave_delete() {
         let leave = LeaveEndpointRequest { endpoint: "port".into(), ..Default::default() };
         let left = endpoints.leave(leave.clone()).await.unwrap().into_inner().endpoint.unwrap();
         assert_eq!((left.sandbox.as_str(), left.ipv4_address), ("", made.ipv4_address.clone()));
-        assert!(!inside.sh("ip -o link").contains("eth0"));
+        inside.assert_without("eth0");
         let twice = Refusal::expect(endpoints.leave(leave).await);
         assert_eq!(twice.code, Code::FailedPrecondition);
         world.assert_agrees().await;
@@ -139,6 +139,7 @@ fn the_highest_priority_gives_the_default_route() {
         world.api.disconnect("aa", "box").await.unwrap();
         assert_eq!(default_via(&route()), "10.2.0.1");
         world.api.disconnect("bb", "box").await.unwrap();
+        inside.assert_without("eth0");
         assert_eq!(route(), "");
         world.assert_agrees().await;
     });

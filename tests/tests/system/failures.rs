@@ -79,10 +79,10 @@ fn a_full_bridge_refuses_one_more_port() {
         world.api.create_network("blue", spec).await.unwrap();
         // All but one of the 1,023 ports are somebody else's.
         let mut batch = String::new();
-        for index in 0..1022 {
-            batch.push_str(&format!(
-                "link add d{index} type dummy\nlink set d{index} master adopted0\n"
-            ));
+        for index in 0..511 {
+            batch.push_str(&format!("link add x{index} type veth peer name y{index}\n"));
+            batch.push_str(&format!("link set x{index} master adopted0\n"));
+            batch.push_str(&format!("link set y{index} master adopted0\n"));
         }
         std::fs::write("/run/batch", batch).unwrap();
         sh("ip -batch /run/batch");

@@ -49,7 +49,7 @@ fn a_namespace_of_somebody_else_is_adopted_and_left_behind() {
         Refusal::expect(twice).assert(Code::AlreadyExists, "");
 
         world.api.delete_sandbox("a", true).await.unwrap();
-        assert!(!inside.sh("ip -o link").contains("eth0"));
+        inside.assert_without("eth0");
         assert!(sh("ip netns list").contains("theirs"));
         world.api.delete_network("blue").await.unwrap();
         world.assert_only_predefined().await;

@@ -34,7 +34,22 @@ impl Executor<'_> {
         let (host, index) = self.link(Place::Host, &veth.name)?;
         host.socket.set_veth(index, veth, ipv6).map_err(ApplyError::netlink(&veth.name))?;
         let (sandbox, index) = self.link(Place::Sandbox(veth.sandbox), &veth.interface)?;
-        sandbox.socket.start_interface(index, ipv6).map_err(ApplyError::netlink(&veth.interface))
+        let started = sandbox.socket.start_interface(index, ipv6);
+        started.map_err(ApplyError::netlink(&veth.interface))?;
+        self.settle_veth(veth)
+    }
+
+    /// Lets the kernel notice that both ends, and with its first port the bridge, have a
+    /// carrier, which it otherwise does in its own time. Until then a port is shut, and the
+    /// first packet, most often a question for the gateway's MAC, is lost and asked again a
+    /// second later. Since Linux 6.8, to ask for a link makes the kernel see to it first.
+    fn settle_veth(&mut self, veth: &Veth) -> Result<(), ApplyError> {
+        let sandbox = self.sandbox(veth.sandbox)?.socket.link(veth.interface.as_str());
+        sandbox.map_err(ApplyError::netlink(&veth.interface))?;
+        for link in [&veth.name, &veth.master] {
+            self.host.socket.link(link.as_str()).map_err(ApplyError::netlink(link))?;
+        }
+        Ok(())
     }
 
     /// Deletes what this very step has made.

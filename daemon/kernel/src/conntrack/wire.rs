@@ -2,16 +2,15 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::{DefaultNla, NLA_F_NESTED, Nla};
+use netlink_packet_core::{DefaultNla, NLA_F_NESTED, Nla, NlasIterator, Parseable};
 use netlink_packet_netfilter::conntrack::{
     ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Protocol as Number, Status, Tuple,
 };
-use netlink_packet_netfilter::{
-    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
-};
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use postern_model::network::Family;
 
 use super::select::{Ends, Filter};
+use crate::nft::socket::Reply;
 
 const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
@@ -86,26 +85,16 @@ pub(super) fn count() -> NetfilterMessage {
 }
 
 /// The answer to [`count`].
-pub(super) fn counted(message: &NetfilterMessage) -> Option<u32> {
-    let NetfilterMessageInner::Conntrack(ConntrackMessage::Other { attributes, .. }) =
-        &message.inner
-    else {
-        return None;
-    };
-    let entries = attributes.iter().find(|nla| nla.kind() == CTA_STATS_GLOBAL_ENTRIES)?;
-    let mut bytes = [0; 4];
-    if entries.value_len() != bytes.len() {
-        return None;
-    }
-    entries.emit_value(&mut bytes);
-    Some(u32::from_be_bytes(bytes))
+pub(super) fn counted(reply: Reply<'_>) -> Option<u32> {
+    let entries = reply.all(CTA_STATS_GLOBAL_ENTRIES).next()?;
+    Some(u32::from_be_bytes(*entries.first_chunk()?))
 }
 
 /// A flow of a listing; none if it lacks what every flow has.
-pub(super) fn flow(message: NetfilterMessage) -> Option<Flow> {
-    let NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) = message.inner else {
-        return None;
-    };
+pub(super) fn flow(reply: Reply<'_>) -> Option<Flow> {
+    let attributes = NlasIterator::new(reply.attributes)
+        .map_while(Result::ok)
+        .filter_map(|attribute| ConntrackAttribute::parse(&attribute).ok());
     let (mut client, mut server, mut translated) = (None, None, false);
     let (mut protocol, mut port) = (None, None);
     let mut identity = Vec::new();

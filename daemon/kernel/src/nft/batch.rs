@@ -121,12 +121,11 @@ impl Changes {
     }
 }
 
-type BySet = BTreeMap<&'static str, (&'static SetSpec, Vec<(Element, Raw)>)>;
+/// The elements of one set.
+type Group = (&'static SetSpec, Vec<(Element, Raw)>);
 
-fn by_set(
-    elements: &[Element],
-) -> Result<impl Iterator<Item = (&'static SetSpec, Vec<(Element, Raw)>)>, NftError> {
-    let mut sets = BySet::new();
+fn by_set(elements: &[Element]) -> Result<impl Iterator<Item = Group>, NftError> {
+    let mut sets = BTreeMap::<&str, Group>::new();
     for element in elements {
         let mixed = || NftError::MixedFamilies { element: Box::new(element.clone()) };
         let raw = encode(element).ok_or_else(mixed)?;
@@ -282,4 +281,68 @@ pub(super) fn known_removal(socket: &mut NetfilterSocket) -> io::Result<Removal>
         answer.sequence == sequence && answer.error.is_some_and(|error| error.code == libc::ENOENT)
     });
     Ok(if known { Removal::Destroy } else { Removal::AddAndDelete })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use nix::sched::{CloneFlags, unshare};
+    use postern_model::port::Protocol;
+
+    use super::*;
+    use crate::nft::{chain, dump, maps, script};
+
+    fn publish(port: u16, target_port: u16) -> Element {
+        Element::Publish {
+            host: [0, 0, 0, 0].into(),
+            protocol: Protocol::Tcp,
+            port,
+            target: [10, 0, 0, 2].into(),
+            target_port,
+        }
+    }
+
+    /// What a kernel without the message to destroy elements is told.
+    #[test]
+    fn elements_are_removed_without_destroying() {
+        let test = || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            let mut socket = NetfilterSocket::open().unwrap();
+            let mut change = |remove: &[Element], add: &[Element]| {
+                let changes = Changes::new(remove, add, Removal::AddAndDelete).unwrap();
+                transact(&mut socket, &[&changes])
+            };
+            let [a, b] = ["br0", "br1"].map(|name| Element::Open(name.parse().unwrap()));
+            assert!(matches!(change(std::slice::from_ref(&a), &[]), Err(NftError::Set { .. })));
+            let mut other = NetfilterSocket::open().unwrap();
+            transact(&mut other, &[&Changes::other(Table::Inet, maps::declare())]).unwrap();
+            script::run(&chain::ruleset()).unwrap();
+
+            change(&[], &[a.clone(), publish(1, 1), publish(2, 1)]).unwrap();
+            change(&[a, b.clone(), publish(2, 1)], &[publish(2, 2)]).unwrap();
+            let error = change(&[publish(1, 9), b], &[]).unwrap_err();
+            assert!(matches!(error, NftError::Element { action: Action::Remove, .. }), "{error}");
+            let mut held = dump::elements(&mut other).unwrap();
+            held.sort();
+            assert_eq!(held, [publish(1, 1), publish(2, 2)]);
+        };
+        thread::spawn(test).join().unwrap();
+    }
+
+    #[test]
+    fn long_lists_are_split_and_keep_their_offsets() {
+        let elements: Vec<Element> = (0..4_000).map(|port| publish(port, 1)).collect();
+        let changes = Changes::new(&elements, &elements, Removal::Destroy).unwrap();
+        assert!(changes.0.len() > 2);
+        let mut seen = 0;
+        for message in &changes.0 {
+            let subject = message.subject.as_ref().unwrap();
+            let end = subject.first + subject.elements.len() * subject.stride;
+            assert_eq!(end, message.frame.length());
+            assert!(message.frame.length() <= LIST_LIMIT + 100);
+            seen += subject.elements.len();
+        }
+        assert_eq!(seen, 8_000);
+    }
 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use netlink_packet_core::parse_string;
 use netlink_packet_netfilter::nftables::{
-    DataAttribute, ListAttribute, NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute,
-    SetElementAttribute, SetElementList, SetElementMessage, SetMessage,
+    NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute, SetElementList, SetElementMessage,
+    SetMessage,
 };
-use netlink_packet_netfilter::{NetfilterMessage, NetfilterMessageInner};
 use postern_model::resource::Element;
 
 use super::advert;
@@ -16,7 +16,16 @@ use super::chain::chains;
 use super::codec::{Raw, decode};
 use super::rules_bridge::ADVERT;
 use super::schema::{Kind, SETS, SetSpec, TABLE, Table};
-use super::socket::NetfilterSocket;
+use super::socket::{NetfilterSocket, Reply, nested};
+
+const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
+const NFTA_LIST_ELEM: u16 = 1;
+const NFTA_SET_ELEM_KEY: u16 = 1;
+const NFTA_SET_ELEM_DATA: u16 = 2;
+const NFTA_DATA_VALUE: u16 = 1;
+const NFTA_SET_NAME: u16 = 2;
+const NFTA_RULE_CHAIN: u16 = 2;
+const NFTA_RULE_USERDATA: u16 = 7;
 
 /// Every element of every set and map. What does not decode is none of ours and is left
 /// out, with a warning.
@@ -42,38 +51,20 @@ fn raw_elements(socket: &mut NetfilterSocket, set: &SetSpec) -> io::Result<Vec<R
     let attributes =
         vec![SetElementList::Table(TABLE.to_owned()), SetElementList::Set(set.name.to_owned())];
     let request = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
-    let pieces =
-        socket.dump(&in_table(set.table, request), |message| match nftables(message)? {
-            NfTablesMessage::NewSetElement(message) => Some(entries(message)),
-            _ => None,
-        })?;
+    let pieces = socket.dump(&in_table(set.table, request), |reply| {
+        let lists = reply.all(NFTA_SET_ELEM_LIST_ELEMENTS);
+        let entries = lists.flat_map(|list| nested(list, NFTA_LIST_ELEM));
+        Some(entries.map(raw).collect::<Vec<_>>())
+    })?;
     Ok(pieces.into_iter().flatten().collect())
 }
 
-fn entries(message: SetElementMessage) -> Vec<Raw> {
-    let lists = message.attributes.into_iter().filter_map(|attribute| match attribute {
-        SetElementList::Elements(entries) => Some(entries),
-        _ => None,
-    });
-    lists
-        .flatten()
-        .filter_map(|entry| match entry {
-            ListAttribute::Element(attributes) => Some(raw(attributes)),
-            _ => None,
-        })
-        .collect()
-}
-
-fn raw(attributes: Vec<SetElementAttribute>) -> Raw {
-    let mut raw = Raw { key: Vec::new(), value: Vec::new() };
-    for attribute in attributes {
-        match attribute {
-            SetElementAttribute::Key(DataAttribute::Value(bytes)) => raw.key = bytes,
-            SetElementAttribute::Data(DataAttribute::Value(bytes)) => raw.value = bytes,
-            _ => {}
-        }
-    }
-    raw
+fn raw(entry: &[u8]) -> Raw {
+    let value = |kind| {
+        let data = nested(entry, kind).next().unwrap_or_default();
+        nested(data, NFTA_DATA_VALUE).next().unwrap_or_default().to_vec()
+    };
+    Raw { key: value(NFTA_SET_ELEM_KEY), value: value(NFTA_SET_ELEM_DATA) }
 }
 
 /// Whether both tables have every set, and every chain its rules, told by their comments,
@@ -102,14 +93,9 @@ pub(super) fn is_intact(socket: &mut NetfilterSocket) -> io::Result<bool> {
 fn set_names(socket: &mut NetfilterSocket, table: Table) -> io::Result<BTreeSet<String>> {
     let attributes = vec![SetAttribute::Table(TABLE.to_owned())];
     let request = NfTablesMessage::GetSet(SetMessage { attributes });
-    let names = socket.dump(&in_table(table, request), |message| match nftables(message)? {
-        NfTablesMessage::NewSet(set) => set.attributes.into_iter().find_map(|attribute| {
-            if let SetAttribute::Name(name) = attribute { Some(name) } else { None }
-        }),
-        _ => None,
-    });
+    let names = socket.dump(&in_table(table, request), |reply| text(reply, NFTA_SET_NAME));
     match names {
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(BTreeSet::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
         names => Ok(names?.into_iter().collect()),
     }
 }
@@ -118,29 +104,13 @@ fn set_names(socket: &mut NetfilterSocket, table: Table) -> io::Result<BTreeSet<
 fn rules(socket: &mut NetfilterSocket, table: Table) -> io::Result<Vec<(String, String)>> {
     let attributes = vec![RuleAttribute::Table(TABLE.to_owned())];
     let request = NfTablesMessage::GetRule(RuleMessage { attributes });
-    socket.dump(&in_table(table, request), |message| match nftables(message)? {
-        NfTablesMessage::NewRule(rule) => Some(chain_and_comment(rule)),
-        _ => None,
+    socket.dump(&in_table(table, request), |reply| {
+        let userdata = reply.all(NFTA_RULE_USERDATA).next().unwrap_or_default();
+        let comment = advert::comment(userdata).unwrap_or_default().to_owned();
+        Some((text(reply, NFTA_RULE_CHAIN)?, comment))
     })
 }
 
-fn chain_and_comment(rule: RuleMessage) -> (String, String) {
-    let (mut chain, mut comment) = (String::new(), String::new());
-    for attribute in rule.attributes {
-        match attribute {
-            RuleAttribute::Chain(name) => chain = name,
-            RuleAttribute::UserData(bytes) => {
-                comment = advert::comment(&bytes).unwrap_or_default().to_owned();
-            }
-            _ => {}
-        }
-    }
-    (chain, comment)
-}
-
-fn nftables(message: NetfilterMessage) -> Option<NfTablesMessage> {
-    match message.inner {
-        NetfilterMessageInner::NfTables(message) => Some(message),
-        _ => None,
-    }
+fn text(reply: Reply<'_>, kind: u16) -> Option<String> {
+    parse_string(reply.all(kind).next()?).ok()
 }

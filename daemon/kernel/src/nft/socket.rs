@@ -7,9 +7,9 @@
 use std::io;
 
 use netlink_packet_core::{
-    Emitable, ErrorMessage, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR,
-    NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator, parse_string,
-    parse_u32,
+    Emitable, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
+    NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NlaBuffer, NlasIterator, parse_string, parse_u32,
 };
 use netlink_packet_netfilter::NetfilterMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
@@ -25,12 +25,43 @@ const DUMP_ATTEMPTS: usize = 16;
 const NLMSGERR_ATTR_MSG: u16 = 1;
 const NLMSGERR_ATTR_OFFS: u16 = 2;
 const HEADER_LENGTH: usize = 16;
+const NETFILTER_HEADER_LENGTH: usize = 4;
+const NLA_HEADER_LENGTH: usize = 4;
 
 /// A socket in the namespace it was opened in, whatever thread uses it later.
 pub(crate) struct NetfilterSocket {
     socket: Socket,
     sequence: u32,
     buffer: Vec<u8>,
+}
+
+/// A message of a dump, or one that was asked for.
+///
+/// It is for the caller to read: the netlink crate's own reader of nftables messages takes
+/// time in proportion to the square of a list's length.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reply<'a> {
+    /// What follows the netfilter header.
+    pub(crate) attributes: &'a [u8],
+}
+
+impl<'a> Reply<'a> {
+    /// Every attribute of one kind; what is broken ends the list.
+    pub(crate) fn all(&self, kind: u16) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        nested(self.attributes, kind)
+    }
+}
+
+/// The values of all attributes of one kind in a list of attributes.
+pub(crate) fn nested(attributes: &[u8], kind: u16) -> impl Iterator<Item = &[u8]> {
+    NlasIterator::new(attributes)
+        .map_while(Result::ok)
+        .filter(move |attribute| attribute.kind() == kind)
+        .map(NlaBuffer::into_inner)
+        .filter_map(|bytes| {
+            let length = usize::from(u16::from_ne_bytes(*bytes.first_chunk()?));
+            bytes.get(NLA_HEADER_LENGTH..length)
+        })
 }
 
 /// What the kernel says of one message of a request.
@@ -54,6 +85,7 @@ pub(crate) struct KernelError {
 }
 
 impl From<KernelError> for io::Error {
+    /// The code survives as the kind where there is a message too.
     fn from(error: KernelError) -> Self {
         let source = Self::from_raw_os_error(error.code);
         match error.message {
@@ -71,7 +103,10 @@ impl NetfilterSocket {
         socket.connect(&SocketAddr::new(0, 0))?;
         socket.set_cap_ack(true)?;
         socket.set_ext_ack(true)?;
-        setsockopt(&socket, sockopt::SndBufForce, &SEND_LIMIT)?;
+        // Not allowed in a user namespace, where the system's own limit must do.
+        if setsockopt(&socket, sockopt::SndBufForce, &SEND_LIMIT).is_err() {
+            setsockopt(&socket, sockopt::SndBuf, &SEND_LIMIT)?;
+        }
         Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(RECEIVE_LENGTH) })
     }
 
@@ -83,23 +118,23 @@ impl NetfilterSocket {
 
     /// Sends the bytes of one or more messages and returns all answers.
     pub(crate) fn exchange(&mut self, request: &[u8]) -> io::Result<Vec<Answer>> {
-        self.exchange_with(request, drop)
+        self.exchange_with(request, |_| ())
     }
 
     /// As [`NetfilterSocket::exchange`], and hands on what was asked for.
     pub(crate) fn exchange_with(
         &mut self,
         request: &[u8],
-        mut each: impl FnMut(NetfilterMessage),
+        mut each: impl FnMut(Reply<'_>),
     ) -> io::Result<Vec<Answer>> {
         self.discard()?;
         self.send(request)?;
         let mut answers = Vec::new();
         while self.receive(libc::MSG_DONTWAIT)? {
-            each_message(&self.buffer, |message| match message.payload {
-                NetlinkPayload::Error(error) => answers.push(answer(&message.header, &error)),
-                NetlinkPayload::InnerMessage(inner) => each(inner),
-                _ => {}
+            each_message(&self.buffer, |message| match message.message_type() {
+                NLMSG_ERROR => answers.push(answer(&message)),
+                NLMSG_DONE => {}
+                _ => each(Reply::of(&message)),
             })?;
         }
         Ok(answers)
@@ -122,7 +157,7 @@ impl NetfilterSocket {
     pub(crate) fn dump<T>(
         &mut self,
         request: &NetfilterMessage,
-        mut pick: impl FnMut(NetfilterMessage) -> Option<T>,
+        mut pick: impl FnMut(Reply<'_>) -> Option<T>,
     ) -> io::Result<Vec<T>> {
         for _ in 0..DUMP_ATTEMPTS {
             let mut found = Vec::new();
@@ -137,11 +172,7 @@ impl NetfilterSocket {
     }
 
     /// Reads a dump to its end; false if it is inconsistent.
-    fn collect(
-        &mut self,
-        sequence: u32,
-        mut each: impl FnMut(NetfilterMessage),
-    ) -> io::Result<bool> {
+    fn collect(&mut self, sequence: u32, mut each: impl FnMut(Reply<'_>)) -> io::Result<bool> {
         let mut consistent = true;
         let mut end = None;
         while end.is_none() {
@@ -149,15 +180,13 @@ impl NetfilterSocket {
                 return Err(no_answer());
             }
             each_message(&self.buffer, |message| {
-                if message.header.sequence_number != sequence {
+                if message.sequence_number() != sequence {
                     return;
                 }
-                consistent &= message.header.flags & NLM_F_DUMP_INTR == 0;
-                match message.payload {
-                    NetlinkPayload::InnerMessage(inner) => each(inner),
-                    NetlinkPayload::Done(done) => end = Some(done.code.abs()),
-                    NetlinkPayload::Error(error) => end = Some(error.raw_code().abs()),
-                    _ => {}
+                consistent &= message.flags() & NLM_F_DUMP_INTR == 0;
+                match message.message_type() {
+                    NLMSG_ERROR | NLMSG_DONE => end = Some(error_code(message.payload())),
+                    _ => each(Reply::of(&message)),
                 }
             })?;
         }
@@ -247,27 +276,39 @@ fn no_answer() -> io::Error {
 }
 
 /// Calls `each` with every message of a datagram.
-fn each_message(
-    mut datagram: &[u8],
-    mut each: impl FnMut(NetlinkMessage<NetfilterMessage>),
-) -> io::Result<()> {
-    while datagram.len() >= HEADER_LENGTH {
-        let message = NetlinkMessage::<NetfilterMessage>::deserialize(datagram)
+fn each_message(mut datagram: &[u8], mut each: impl FnMut(NetlinkBuffer<&[u8]>)) -> io::Result<()> {
+    while !datagram.is_empty() {
+        let message = NetlinkBuffer::new_checked(datagram)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        let length = (message.header.length as usize).next_multiple_of(4).max(HEADER_LENGTH);
+        let length = (message.length() as usize).next_multiple_of(4);
         each(message);
         datagram = datagram.get(length..).unwrap_or_default();
     }
     Ok(())
 }
 
-fn answer(header: &NetlinkHeader, error: &ErrorMessage) -> Answer {
-    let code = error.raw_code().abs();
-    let capped = header.flags & NLM_F_CAPPED != 0;
-    let tlvs = header.flags & NLM_F_ACK_TLVS != 0;
-    let attributes = if tlvs && capped { error.header.get(HEADER_LENGTH..) } else { None };
-    let error = (code != 0).then(|| kernel_error(code, attributes.unwrap_or_default()));
-    Answer { sequence: header.sequence_number, error }
+impl<'a> Reply<'a> {
+    fn of(message: &NetlinkBuffer<&'a [u8]>) -> Self {
+        let attributes = message.payload().get(NETFILTER_HEADER_LENGTH..).unwrap_or_default();
+        Self { attributes }
+    }
+}
+
+/// The code an error or the end of a dump begins with, as an `errno`; 0 is success.
+fn error_code(payload: &[u8]) -> i32 {
+    payload.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code).saturating_abs())
+}
+
+fn answer(message: &NetlinkBuffer<&[u8]>) -> Answer {
+    let code = error_code(message.payload());
+    // Behind the code stands the header of the refused message, without the rest of it.
+    let told = NLM_F_CAPPED | NLM_F_ACK_TLVS;
+    let attributes = match message.flags() & told == told {
+        true => message.payload().get(4 + HEADER_LENGTH..).unwrap_or_default(),
+        false => &[],
+    };
+    let error = (code != 0).then(|| kernel_error(code, attributes));
+    Answer { sequence: message.sequence_number(), error }
 }
 
 fn kernel_error(code: i32, attributes: &[u8]) -> KernelError {

@@ -11,14 +11,20 @@ mod hold;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::close;
 use postern_model::network::Family;
 use postern_model::port::{HostPorts, PortBinding, PortRange, Protocol, PublishedPort};
 use socket2::Socket;
 
 use ephemeral::Ephemeral;
+
+/// A descriptor below which there is room for the sockets of some thousand ports.
+const FILES: i32 = 8191;
 
 /// A port, or a range of them, to be published for an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,8 +127,8 @@ impl Ports {
     pub(crate) fn open(sctp: bool) -> Self {
         let raised = getrlimit(Resource::RLIMIT_NOFILE)
             .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-        if let Err(error) = raised {
-            tracing::warn!(%error, "the limit of open files stays as it is");
+        if let Err(error) = raised.and_then(|()| grow_file_table()) {
+            tracing::warn!(%error, "there may be fewer files than many ports take");
         }
         Self { state: Mutex::default(), sockets: true, sctp }
     }
@@ -287,6 +293,14 @@ impl State {
             }
         }
     }
+}
+
+/// Makes the process's table of open files as large as some thousand ports need. The
+/// kernel doubles it when it is full, and waits some 10 ms each time.
+fn grow_file_table() -> nix::Result<()> {
+    let standard = io::stdin();
+    let high = fcntl(standard.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(FILES))?;
+    close(high)
 }
 
 /// The host's addresses an ask is for, each with the endpoint's address of its family.

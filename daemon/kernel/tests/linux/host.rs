@@ -13,6 +13,9 @@ use postern_model::id::{EndpointId, NetworkId, SandboxId};
 use postern_model::name::IfName;
 use postern_model::plan::{NamespaceRef, Plan, Step};
 use postern_model::resource::{Bridge, Element, Owner, Place, Resource, ResourceSet, Veth};
+use tempfile::TempDir;
+
+const RUN: &str = "/run";
 
 /// How many sandboxes' namespaces every plan knows.
 pub(crate) const SANDBOXES: u32 = 32;
@@ -20,7 +23,7 @@ pub(crate) const SANDBOXES: u32 = 32;
 /// A kernel in a host of its own, and what a test says to it.
 pub(crate) struct Host {
     pub(crate) kernel: Linux,
-    pub(crate) run_dir: tempfile::TempDir,
+    pub(crate) run_dir: TempDir,
     pub(crate) namespaces: BTreeMap<SandboxId, NamespaceRef>,
 }
 
@@ -29,13 +32,19 @@ pub(crate) fn on_a_host(test: impl AsyncFnOnce(&mut Host) + Send) {
     in_namespaces(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let run_dir = tempfile::tempdir().unwrap();
+            let run_dir = run_dir();
             let kernel = open(run_dir.path()).await;
-            let namespaces = (0..SANDBOXES).map(|n| (sandbox(n), reference(run_dir.path(), n))).collect();
+            let namespaces =
+                (0..SANDBOXES).map(|n| (sandbox(n), reference(run_dir.path(), n))).collect();
             let mut host = Host { kernel, run_dir, namespaces };
             test(&mut host).await;
         });
     });
+}
+
+/// A run directory.
+pub(crate) fn run_dir() -> TempDir {
+    TempDir::new_in(RUN).unwrap()
 }
 
 /// Opens the kernel as the daemon does.
@@ -51,6 +60,8 @@ pub(crate) fn in_namespaces(test: impl FnOnce() + Send) {
             unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).unwrap();
             let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
             mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+            // Whatever is left in it goes with the namespace.
+            mount(Some("tmpfs"), RUN, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
             ip("link set lo up");
             test();
         });
@@ -99,7 +110,10 @@ impl Host {
     }
 
     /// Makes everything, in order.
-    pub(crate) async fn create(&self, resources: &[Resource]) -> Result<(), postern_kernel::ApplyError> {
+    pub(crate) async fn create(
+        &self,
+        resources: &[Resource],
+    ) -> Result<(), postern_kernel::ApplyError> {
         let mut plan = self.plan(Vec::new());
         for resource in resources {
             match resource {
@@ -111,7 +125,10 @@ impl Host {
     }
 
     /// Removes everything, in order.
-    pub(crate) async fn delete(&self, resources: &[Resource]) -> Result<(), postern_kernel::ApplyError> {
+    pub(crate) async fn delete(
+        &self,
+        resources: &[Resource],
+    ) -> Result<(), postern_kernel::ApplyError> {
         let mut plan = self.plan(Vec::new());
         for resource in resources {
             match resource {
@@ -185,7 +202,12 @@ pub(crate) fn address(place: Place, link: &str, address: &str) -> Resource {
     Resource::Address { place, link: name(link), address: address.parse().unwrap() }
 }
 
-pub(crate) fn route(sandbox: SandboxId, link: &str, destination: &str, via: Option<&str>) -> Resource {
+pub(crate) fn route(
+    sandbox: SandboxId,
+    link: &str,
+    destination: &str,
+    via: Option<&str>,
+) -> Resource {
     Resource::Route {
         place: Place::Sandbox(sandbox),
         link: name(link),
@@ -203,11 +225,7 @@ pub(crate) fn everything(host: &Host) -> Vec<Resource> {
     vec![
         Resource::Element(Element::Bridge(name("br-1"))),
         Resource::Element(Element::Port(pair.name.clone())),
-        Resource::Element(Element::Guard(
-            pair.name.clone(),
-            pair.mac,
-            "10.1.0.2".parse().unwrap(),
-        )),
+        Resource::Element(Element::Guard(pair.name.clone(), pair.mac, "10.1.0.2".parse().unwrap())),
         host.namespace(1),
         Resource::Bridge(bridge(1)),
         address(Place::Host, "br-1", "10.1.0.1/24"),
@@ -221,4 +239,18 @@ pub(crate) fn everything(host: &Host) -> Vec<Resource> {
         route(sandbox, "eth0", "0.0.0.0/0", Some("10.1.0.1")),
         route(sandbox, "eth0", "::/0", Some("fd01::1")),
     ]
+}
+
+/// Resources as a set.
+pub(crate) fn set(resources: &[Resource]) -> ResourceSet {
+    resources.iter().cloned().collect()
+}
+
+/// The names of the host's links, in order.
+pub(crate) fn links() -> Vec<String> {
+    let list = ip("-br link");
+    let name = |line: &str| line.split(['@', ' ']).next().map(str::to_owned);
+    let mut names: Vec<String> = list.lines().filter_map(name).collect();
+    names.sort();
+    names
 }

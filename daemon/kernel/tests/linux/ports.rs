@@ -1,13 +1,12 @@
 //! Published ports against real sockets.
 
-mod common;
-
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::time::Instant;
 
-use common::{ip, on_a_host};
 use postern_kernel::{Kernel, PortAsk, PortError};
 use postern_model::port::{HostPorts, PortRange, Protocol, PublishedPort};
+
+use crate::host::{ip, on_a_host};
 
 fn range(first: u32, last: u32) -> PortRange {
     PortRange::new(first, last).unwrap()

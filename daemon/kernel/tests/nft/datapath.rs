@@ -1,11 +1,13 @@
 //! Who reaches whom, with real packets.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use postern_kernel::nft::Nft;
 use postern_model::network::Family;
 use postern_model::port::Protocol;
 use postern_model::resource::Element;
+use socket2::{Domain, Socket, Type};
 
 use crate::lab::{
     Endpoint, Server, block_on, blocked, bridge, endpoint, ip, name, on_a_host, opened, reaches,
@@ -49,6 +51,12 @@ fn joined(nft: &Nft, number: u8, host: u8) -> Endpoint {
 
 fn text(address: IpAddr) -> String {
     address.to_string()
+}
+
+fn each<T>(addresses: &[impl AsRef<str>], probe: impl Fn(&str) -> T) {
+    for address in addresses {
+        probe(address.as_ref());
+    }
 }
 
 /// Publishes port 80 of an endpoint on port 8080 of every address.
@@ -178,7 +186,7 @@ fn networks_are_apart_unless_both_are_open() {
         let neighbour = joined(nft, 1, 3);
         let _servers = [&b, &neighbour].map(|endpoint| Server::start(&endpoint.namespace, 80));
         let [open1, open2] = [Element::Open(name("br1")), Element::Open(name("br2"))];
-        let all_blocked = || b.addresses().map(|to| blocked(&a.namespace, &text(to), 80));
+        let all_blocked = || each(&b.texts(), |to| blocked(&a.namespace, to, 80));
         all_blocked();
         add(nft, std::slice::from_ref(&open1));
         all_blocked();
@@ -187,7 +195,7 @@ fn networks_are_apart_unless_both_are_open() {
             assert_eq!(reaches(&a.namespace, &text(to), 80), from, "and not masqueraded");
         }
         // Open to others, and still without a way between neighbours.
-        neighbour.addresses().map(|to| blocked(&a.namespace, &text(to), 80));
+        each(&neighbour.texts(), |to| blocked(&a.namespace, to, 80));
         remove(nft, &[open1]);
         all_blocked();
     });
@@ -206,7 +214,7 @@ fn an_internal_network_keeps_to_itself() {
         add(nft, &direct);
         publish(nft, &b);
         let outside = ["192.0.2.2", "2001:db8::2"];
-        outside.iter().for_each(|to| drop(reaches(&a.namespace, to, 80)));
+        each(&outside, |to| reaches(&a.namespace, to, 80));
         add(nft, &[Element::Internal(name("br1"))]);
         for (inside, to_other) in b.addresses().into_iter().zip(other.addresses()) {
             reaches(&a.namespace, &text(inside), 80);
@@ -214,7 +222,7 @@ fn an_internal_network_keeps_to_itself() {
             blocked(&other.namespace, &text(inside), 80);
             blocked("world", &text(inside), 80);
         }
-        outside.iter().for_each(|to| drop(blocked(&a.namespace, to, 80)));
+        each(&outside, |to| blocked(&a.namespace, to, 80));
         for host in ["192.0.2.1", "2001:db8::1"] {
             blocked("world", host, 8080);
             blocked(&other.namespace, host, 8080);
@@ -234,7 +242,8 @@ fn to_the_world_from_the_hosts_address() {
         assert_eq!(sees("2001:db8::2"), "2001:db8::1");
 
         ip("addr add 192.0.2.9/24 dev v-world");
-        ip("addr add 2001:db8::9/64 dev v-world nodad");
+        // None that would be chosen anyway.
+        ip("addr add 2001:db8::9/64 dev v-world nodad preferred_lft 0");
         let fixed = ["192.0.2.9", "2001:db8::9"]
             .map(|address| Element::Snat(name("br1"), address.parse().unwrap()));
         add(nft, &fixed);
@@ -256,11 +265,11 @@ fn the_world_reaches_unpublished_ports_only_of_direct_networks() {
         let endpoint = joined(nft, 1, 2);
         let _server = Server::start(&endpoint.namespace, 80);
         let direct = [Element::Direct(name("br1"))];
-        endpoint.addresses().map(|to| blocked("world", &text(to), 80));
+        each(&endpoint.texts(), |to| blocked("world", to, 80));
         add(nft, &direct);
-        endpoint.addresses().map(|to| reaches("world", &text(to), 80));
+        each(&endpoint.texts(), |to| reaches("world", to, 80));
         remove(nft, &direct);
-        endpoint.addresses().map(|to| blocked("world", &text(to), 80));
+        each(&endpoint.texts(), |to| blocked("world", to, 80));
     });
 }
 
@@ -309,9 +318,9 @@ fn foreign_bridges_are_not_judged() {
         drop(bridge(1, true));
         let (a, b) = (endpoint(1, 2), endpoint(1, 3));
         let _server = Server::start(&b.namespace, 80);
-        b.addresses().map(|to| reaches(&a.namespace, &text(to), 80));
+        each(&b.texts(), |to| reaches(&a.namespace, to, 80));
         add(nft, &[Element::Bridge(name("br1"))]);
-        b.addresses().map(|to| blocked(&a.namespace, &text(to), 80));
+        each(&b.texts(), |to| blocked(&a.namespace, to, 80));
     });
 }
 
@@ -323,7 +332,7 @@ fn udp_is_published_too() {
         networks(&nft, false, &[1]);
         let server = joined(&nft, 1, 2);
         let socket = within(&server.namespace, || std::net::UdpSocket::bind(("::", 53)).unwrap());
-        socket.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         add(
             &nft,
             &[("0.0.0.0", server.v4), ("::", server.v6)].map(|(host, target)| Element::Publish {
@@ -342,6 +351,47 @@ fn udp_is_published_too() {
             let mut bytes = [0; 16];
             let (length, _) = socket.recv_from(&mut bytes).unwrap();
             assert_eq!(&bytes[..length], b"question", "{to}");
+        }
+    });
+}
+
+/// An ICMP socket in a namespace.
+fn icmp(namespace: &str) -> Socket {
+    let socket = within(namespace, || {
+        Socket::new(Domain::IPV4, Type::RAW, Some(socket2::Protocol::ICMPV4)).unwrap()
+    });
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket
+}
+
+/// An echo request or reply with its checksum.
+fn echo(kind: u8) -> [u8; 8] {
+    let sum = !(u16::from_be_bytes([kind, 0]) + 0x1234);
+    let [high, low] = sum.to_be_bytes();
+    [kind, 0, high, low, 0x12, 0x34, 0, 0]
+}
+
+#[test]
+fn what_belongs_to_no_flow_is_not_forwarded() {
+    const REPLY: u8 = 0;
+    const REQUEST: u8 = 8;
+    on_a_host(|| {
+        let nft = opened();
+        world();
+        networks(&nft, false, &[1]);
+        let endpoint = joined(&nft, 1, 2);
+        add(&nft, &[Element::Direct(name("br1"))]);
+        for (from, to, address) in [
+            (&*endpoint.namespace, "world", "192.0.2.2"),
+            ("world", &endpoint.namespace, "10.1.0.2"),
+        ] {
+            let (sender, receiver) = (icmp(from), icmp(to));
+            let address = SocketAddr::new(address.parse().unwrap(), 0).into();
+            sender.send_to(&echo(REPLY), &address).unwrap();
+            sender.send_to(&echo(REQUEST), &address).unwrap();
+            let mut bytes = [0; 64];
+            let length = nix::unistd::read(&receiver, &mut bytes).unwrap();
+            assert_eq!(bytes[..length][20], REQUEST, "an answer nobody asked for came to {to}");
         }
     });
 }

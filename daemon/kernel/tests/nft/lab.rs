@@ -196,6 +196,10 @@ impl Endpoint {
         [self.v4, self.v6]
     }
 
+    pub(crate) fn texts(&self) -> [String; 2] {
+        self.addresses().map(|address| address.to_string())
+    }
+
     /// The element that publishes a port of the endpoint.
     pub(crate) fn published(&self, host: &str, port: u16, target_port: u16) -> Element {
         let host: IpAddr = host.parse().unwrap();

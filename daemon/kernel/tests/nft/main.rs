@@ -2,5 +2,6 @@
 
 mod datapath;
 mod flows;
+mod guard;
 mod lab;
 mod tables;

@@ -28,13 +28,16 @@ async fn in_world(world: &World, size: u32) -> Result<Vec<Row>, Status> {
     let grown = world.daemon().resident_kib();
     let api = &world.api;
     api.create_network("bench", ask::network(&["10.200.0.0/16"])).await?;
-    api.create_sandbox("bench").await?;
-    let one = ask::publish(&[ask::tcp(80, 80)]);
-    let range = ask::publish(&[ask::range((3000, 3999), (3000, 3999))]);
-    let mut rows =
-        connect(api, size, ["connect 1 port", "disconnect 1 port"], &one, ROUNDS).await?;
-    let names = ["connect 1000 ports", "disconnect 1000 ports"];
-    rows.extend(connect(api, size, names, &range, SLOW_ROUNDS).await?);
+    let sandboxes: Vec<String> = (0..ROUNDS).map(|index| format!("bench{index}")).collect();
+    for sandbox in &sandboxes {
+        api.create_sandbox(sandbox).await?;
+    }
+    let one = |index: u32| ask::publish(&[ask::tcp(20_000 + index, 80)]);
+    let range = |_| ask::publish(&[ask::range((3000, 3999), (3000, 3999))]);
+    let mut rows = apart(api, size, &sandboxes, one).await?;
+    let names = ["connect again at once", "disconnect again"];
+    rows.extend(again(api, size, names, one).await?);
+    rows.extend(again(api, size, ["connect 1000 ports", "disconnect 1000 ports"], range).await?);
     rows.extend(networks(api, size).await?);
     rows.push(together(api, size).await?);
     rows.push(memory("resident at rest", size, f64_of(at_rest)));
@@ -78,21 +81,41 @@ async fn timed<T>(
     Ok(done)
 }
 
-async fn connect(
+/// Connects sandbox after sandbox, and then disconnects them.
+async fn apart(
+    api: &Api,
+    size: u32,
+    sandboxes: &[String],
+    spec: impl Fn(u32) -> EndpointSpec,
+) -> Result<Vec<Row>, Status> {
+    let (mut on, mut off) = (Vec::new(), Vec::new());
+    for (index, sandbox) in (0..).zip(sandboxes) {
+        timed(&mut on, api.connect("bench", sandbox, spec(index))).await?;
+    }
+    for sandbox in sandboxes {
+        timed(&mut off, api.disconnect("bench", sandbox)).await?;
+    }
+    Ok(rows_of(size, [("connect 1 port", on), ("disconnect 1 port", off)]))
+}
+
+/// Connects and disconnects one sandbox over and over: every connect finds the
+/// interface's name still taken by the link before it, and has to wait for its deletion.
+async fn again(
     api: &Api,
     size: u32,
     names: [&'static str; 2],
-    spec: &EndpointSpec,
-    rounds: usize,
+    spec: impl Fn(u32) -> EndpointSpec,
 ) -> Result<Vec<Row>, Status> {
     let (mut on, mut off) = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        timed(&mut on, api.connect("bench", "bench", spec.clone())).await?;
-        timed(&mut off, api.disconnect("bench", "bench")).await?;
+    for _ in 0..SLOW_ROUNDS {
+        timed(&mut on, api.connect("bench", "bench0", spec(0))).await?;
+        timed(&mut off, api.disconnect("bench", "bench0")).await?;
     }
-    Ok([(names[0], on), (names[1], off)]
-        .map(|(name, times)| Row::of_times(name, SUBJECT, size, times))
-        .into())
+    Ok(rows_of(size, [(names[0], on), (names[1], off)]))
+}
+
+fn rows_of(size: u32, works: [(&'static str, Vec<Duration>); 2]) -> Vec<Row> {
+    works.map(|(work, times)| Row::of_times(work, SUBJECT, size, times)).into()
 }
 
 async fn networks(api: &Api, size: u32) -> Result<Vec<Row>, Status> {
@@ -102,9 +125,7 @@ async fn networks(api: &Api, size: u32) -> Result<Vec<Row>, Status> {
         timed(&mut on, api.create_network("short-lived", spec)).await?;
         timed(&mut off, api.delete_network("short-lived")).await?;
     }
-    Ok([("create network", on), ("delete network", off)]
-        .map(|(name, times)| Row::of_times(name, SUBJECT, size, times))
-        .into())
+    Ok(rows_of(size, [("create network", on), ("delete network", off)]))
 }
 
 /// How many connects a second, several at a time.

@@ -51,7 +51,7 @@ fn separate() {
     mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none)
         .unwrap_or_else(|error| panic!("mount /run: {error}"));
     sh("ip link set lo up");
-    sh("ip link add uplink0 type dummy");
+    sh("ip link add uplink0 type veth peer name uplink1");
     sh("ip addr add 192.0.2.1/24 dev uplink0");
     sh("ip link set uplink0 up");
     sh("ip route add default via 192.0.2.2");

@@ -79,7 +79,7 @@ pub(crate) fn json(rows: &[Row]) -> String {
 /// subject, so that a cost that does not grow reads 1.0.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:<26}{:<10}{:>7}{:>6}{:>10}{:>10}{:>7}{:>9}{:>10}\n",
+        "{:<28}{:<10}{:>7}{:>6}{:>10}{:>10}{:>7}{:>9}{:>10}\n",
         "WORK", "SUBJECT", "SIZE", "N", "P50 ms", "P95 ms", "RATIO", "QPS", "RSS KiB"
     );
     let number = |value: Option<f64>, digits: usize| match value {
@@ -93,7 +93,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:<26}{:<10}{:>7}{:>6}{:>10}{:>10}{:>7}{:>9}{:>10}",
+            "{:<28}{:<10}{:>7}{:>6}{:>10}{:>10}{:>7}{:>9}{:>10}",
             row.work,
             row.subject,
             row.size,
