@@ -4,6 +4,7 @@
 //! Only packets from or to a bridge of ours are judged; the last word on every other
 //! packet stays with whoever else has rules, but for the fences.
 
+use nftables::expr::MetaKey;
 use nftables::types::{NfChainType, NfHook};
 use postern_model::network::Family;
 
@@ -82,7 +83,7 @@ fn published(conditions: [Vec<Stmt>; 2]) -> Vec<Rule> {
     let maps = [["@publish4", "@publish4-any"], ["@publish6", "@publish6-any"]];
     let mut rules = Vec::new();
     for ((family, condition), [exact, any]) in Family::ALL.into_iter().zip(conditions).zip(maps) {
-        let port = || [meta(nftables::expr::MetaKey::L4proto), field("th", "dport")];
+        let port = || [meta(MetaKey::L4proto), field("th", "dport")];
         let by_address = [vec![field(header(family), "daddr")], port().into()].concat();
         for (comment, key, map) in [
             ("published on this address", by_address, exact),
