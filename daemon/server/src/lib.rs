@@ -13,4 +13,4 @@ mod status;
 pub use backend::{
     Backend, DriverFacts, EndpointFacts, EventItem, NetworkFacts, PageOf, SandboxFacts, SystemFacts,
 };
-pub use serve::{MESSAGE_MAX, ServeError, serve};
+pub use serve::{GRACE, MESSAGE_MAX, ServeError, serve};

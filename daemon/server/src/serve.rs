@@ -1,6 +1,7 @@
 //! The server: every service, health and reflection on a unix socket.
 
 use std::future::Future;
+use std::time::Duration;
 
 use futures::Stream;
 use postern_proto::v1::endpoint_service_server::EndpointServiceServer;
@@ -9,6 +10,7 @@ use postern_proto::v1::network_service_server::NetworkServiceServer;
 use postern_proto::v1::sandbox_service_server::SandboxServiceServer;
 use postern_proto::v1::system_service_server::SystemServiceServer;
 use tokio::net::UnixStream;
+use tokio::sync::watch;
 use tonic::transport::Server;
 
 use crate::backend::Backend;
@@ -21,6 +23,9 @@ const CONCURRENCY_MAX: usize = 64;
 /// Streams of one connection (RFC 9113 §5.1.2).
 const STREAMS_MAX: u32 = 256;
 
+/// How long calls have to end when the daemon is told to.
+pub const GRACE: Duration = Duration::from_secs(3);
+
 /// The server cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -32,8 +37,8 @@ pub enum ServeError {
     Transport(#[source] tonic::transport::Error),
 }
 
-/// Serves the API on accepted connections until `shutdown` ends. Watches end then too:
-/// their streams would otherwise keep the server from ending.
+/// Serves the API on accepted connections until `shutdown` ends. Watches end then, and
+/// calls under way have [`GRACE`] to; connections that stay open are dropped after it.
 ///
 /// # Errors
 /// Reflection cannot be set up, or the transport fails.
@@ -42,6 +47,11 @@ pub async fn serve<B: Backend>(
     connections: impl Stream<Item = std::io::Result<UnixStream>>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    let (stop, mut stopping) = watch::channel(false);
+    let shutdown = async {
+        shutdown.await;
+        stop.send_replace(true);
+    };
     let (health, health_service) = tonic_health::server::health_reporter();
     macro_rules! served {
         ($server:ty, $service:expr) => {{
@@ -52,14 +62,14 @@ pub async fn serve<B: Backend>(
     let networks = served!(NetworkServiceServer<Networks<B>>, Networks(backend.clone()));
     let sandboxes = served!(SandboxServiceServer<Sandboxes<B>>, Sandboxes(backend.clone()));
     let endpoints = served!(EndpointServiceServer<Endpoints<B>>, Endpoints(backend.clone()));
-    let events = served!(EventServiceServer<Events<B>>, Events(backend.clone()));
+    let events = served!(EventServiceServer<Events<B>>, Events(backend.clone(), stopping.clone()));
     let system = served!(SystemServiceServer<System<B>>, System(backend));
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(postern_proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    Server::builder()
+    let server = Server::builder()
         .concurrency_limit_per_connection(CONCURRENCY_MAX)
         .max_concurrent_streams(STREAMS_MAX)
         .add_service(health_service)
@@ -70,7 +80,14 @@ pub async fn serve<B: Backend>(
         .add_service(endpoints)
         .add_service(events)
         .add_service(system)
-        .serve_with_incoming_shutdown(connections, shutdown)
-        .await
-        .map_err(ServeError::Transport)
+        .serve_with_incoming_shutdown(connections, shutdown);
+    let patience = async {
+        // An error means that the server has ended, and the other branch has it.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = server => served.map_err(ServeError::Transport),
+        () = patience => Ok(()),
+    }
 }

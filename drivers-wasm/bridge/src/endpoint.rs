@@ -49,7 +49,8 @@ fn parameters(endpoint: &EndpointView) -> Vec<(&'static str, &'static str)> {
 
 fn gateways(network: &NetworkView, options: &Options, endpoint: &EndpointView) -> Vec<String> {
     let subnets = network.subnets.iter().filter(|subnet| endpoint.has(subnet.family()));
-    let gateway = subnets.map(|subnet| options.gateway(subnet.family()).or(subnet.gateway.as_ref()));
+    let gateway =
+        subnets.map(|subnet| options.gateway(subnet.family()).or(subnet.gateway.as_ref()));
     gateway.flatten().cloned().collect()
 }
 

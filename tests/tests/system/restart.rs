@@ -114,7 +114,7 @@ fn leftovers_of_a_lost_state_are_removed_and_nothing_else() {
 fn a_crash_in_the_middle_of_work_leaves_a_whole() {
     World::run(async |world| {
         world.api.create_network("blue", ask::network(&["10.1.0.0/24"])).await.unwrap();
-        for round in 0..5_u64 {
+        for round in 0..12_u64 {
             let api = world.api.clone();
             let work = tokio::spawn(async move {
                 for index in 0..50 {
@@ -128,11 +128,14 @@ fn a_crash_in_the_middle_of_work_leaves_a_whole() {
                     }
                 }
             });
-            tokio::time::sleep(std::time::Duration::from_millis(7 + 11 * round)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(3 + 5 * round)).await;
             world.kill9();
             work.await.unwrap();
             world.start().await;
             world.assert_agrees().await;
+            let endpoints = world.api.list_endpoints().await.unwrap();
+            let half = endpoints.iter().find(|endpoint| endpoint.sandbox.is_empty());
+            assert_eq!(half, None, "half of a Connect was done");
         }
         for sandbox in world.api.list_sandboxes().await.unwrap() {
             world.api.delete_sandbox(&sandbox.name, true).await.unwrap();

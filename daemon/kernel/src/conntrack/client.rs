@@ -150,3 +150,35 @@ fn count(socket: &mut NetfilterSocket) -> Result<u32, ConntrackError> {
         ConntrackError::List(io::Error::new(io::ErrorKind::InvalidData, "no count of flows"))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use nix::sched::{CloneFlags, unshare};
+    use postern_model::port::{PortRange, Protocol};
+
+    use super::*;
+
+    /// A filter that the kernel does not take is no error but a listing, a hundred times
+    /// as dear; so this is looked at by itself.
+    #[test]
+    fn this_kernel_takes_the_filters() {
+        let taken = std::thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            let mut socket = NetfilterSocket::open().unwrap();
+            let port = PortRange::new(80, 80).unwrap();
+            let to = |target: &str| Flows::To {
+                target: target.parse().unwrap(),
+                protocol: Protocol::Tcp,
+                ports: port,
+            };
+            let all = [
+                Flows::Of("10.0.0.2".parse().unwrap()),
+                Flows::Of("fd00::2".parse().unwrap()),
+                to("10.0.0.2"),
+                to("fd00::2"),
+            ];
+            all.map(|flows| end_matching(&mut socket, &filters(&flows).unwrap()).unwrap())
+        });
+        assert_eq!(taken.join().unwrap(), [true; 4]);
+    }
+}

@@ -19,6 +19,7 @@ const CTA_STATUS_MASK: u16 = 26;
 const CTA_FILTER_ORIG_FLAGS: u16 = 1;
 const CTA_FILTER_REPLY_FLAGS: u16 = 2;
 const CTA_STATS_GLOBAL_ENTRIES: u16 = 1;
+const IPCTNL_MSG_CT_DELETE: u8 = 2;
 const IPCTNL_MSG_CT_GET_STATS: u8 = 5;
 
 // Which parts of a tuple a filter compares.
@@ -63,7 +64,11 @@ pub(super) fn delete_matching(filter: &Filter) -> Option<NetfilterMessage> {
         attributes.push(ConntrackAttribute::CtaTupleReply(tuple));
     }
     attributes.push(flags(original, reply));
-    Some(message(family, ConntrackMessage::Delete(attributes)))
+    // The crate drops the nested flag of attributes it does not know, and the kernel then
+    // refuses the filter: handed over as bytes, they keep it.
+    let attributes = attributes.iter().map(as_bytes).collect();
+    let inner = ConntrackMessage::Other { message_type: IPCTNL_MSG_CT_DELETE, attributes };
+    Some(message(family, inner))
 }
 
 /// Deletes this flow, and no other that has taken its place.
@@ -140,6 +145,13 @@ fn flags(original: u32, reply: u32) -> ConntrackAttribute {
         value.extend_from_slice(&flags.to_ne_bytes());
     }
     other(CTA_FILTER | NLA_F_NESTED, value)
+}
+
+fn as_bytes(attribute: &ConntrackAttribute) -> DefaultNla {
+    let mut value = vec![0; attribute.value_len()];
+    attribute.emit_value(&mut value);
+    let nested = if attribute.is_nested() { NLA_F_NESTED } else { 0 };
+    DefaultNla::new(attribute.kind() | nested, value)
 }
 
 fn other(kind: u16, value: Vec<u8>) -> ConntrackAttribute {
