@@ -9,6 +9,7 @@
     unused_qualifications,
     clippy::all,
     clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
     clippy::needless_pass_by_value,
     reason = "generated code; the proto files carry the comments"
 )]

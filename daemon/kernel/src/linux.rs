@@ -167,11 +167,13 @@ impl Kernel for Linux {
     }
 
     fn identify(&self, path: &Path) -> Result<NamespaceIdentity, NamespaceError> {
-        Namespace::open(path).map(|namespace| namespace.identity())
+        let failed = |source| NamespaceError::Io { path: path.to_owned(), source };
+        Namespace::open(path)?.identity().map_err(failed)
     }
 
     async fn host_prefixes(&self) -> Result<Vec<IpNetwork>, ObserveError> {
-        read(prefixes::of_the_host).await
+        let marked = self.0.features.address_protocol;
+        read(move || prefixes::of_the_host(marked)).await
     }
 
     async fn link(&self, name: &IfName) -> Result<Option<LinkFacts>, ObserveError> {

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -39,7 +40,6 @@ pub(crate) fn directory(run_dir: &Path) -> PathBuf {
 #[derive(Debug)]
 pub(crate) struct Namespace {
     file: File,
-    identity: NamespaceIdentity,
 }
 
 impl Namespace {
@@ -62,25 +62,27 @@ impl Namespace {
         if !is_network(&file) {
             return Err(not_one());
         }
-        let metadata = file.metadata().map_err(failed)?;
-        let identity = NamespaceIdentity { device: metadata.dev(), inode: metadata.ino() };
-        Ok(Self { file, identity })
+        Ok(Self { file })
     }
 
     /// Opens the namespace a plan speaks of. Another one at its path is as good as none.
     pub(crate) fn find(reference: &NamespaceRef) -> Result<Self, NamespaceError> {
         let found = Self::open(&reference.path)?;
         match reference.identity {
-            Some(expected) if expected != found.identity => {
-                Err(NamespaceError::NotFound { path: reference.path.clone() })
-            }
-            _ => Ok(found),
+            Some(expected) => match found.identity() {
+                Ok(identity) if identity == expected => Ok(found),
+                Ok(_) => Err(NamespaceError::NotFound { path: reference.path.clone() }),
+                Err(source) => Err(NamespaceError::Io { path: reference.path.clone(), source }),
+            },
+            None => Ok(found),
         }
     }
 
-    /// What tells it from every other one.
-    pub(crate) const fn identity(&self) -> NamespaceIdentity {
-        self.identity
+    /// What tells it from every other one. Only a socket inside can be asked for it.
+    pub(crate) fn identity(&self) -> io::Result<NamespaceIdentity> {
+        let inode = self.file.metadata()?.ino();
+        let cookie = self.visit(cookie)??;
+        Ok(NamespaceIdentity { cookie, inode })
     }
 
     /// Does some work inside.
@@ -145,6 +147,28 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Resu
         let visitor = thread::Builder::new().name("netns".into()).spawn_scoped(scope, work)?;
         visitor.join().unwrap_or_else(|_| Err(io::Error::other("the visiting thread panicked")))
     })
+}
+
+/// The cookie of the thread's namespace; 0 where the kernel has none.
+#[expect(unsafe_code, reason = "no safe wrapper exists for this socket option")]
+fn cookie() -> io::Result<u64> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    let (mut cookie, mut length) = (0_u64, 8);
+    // SAFETY: both pointers are to live values, and `length` is the size of the first.
+    let failed = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    match failed {
+        0 => Ok(cookie),
+        _ if Errno::last() == Errno::ENOPROTOOPT => Ok(0),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 #[expect(unsafe_code, reason = "no safe wrapper exists for this ioctl")]

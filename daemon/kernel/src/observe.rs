@@ -157,7 +157,7 @@ fn peer<'a>(link: &LinkRecord, visited: &'a [Visited]) -> Option<(SandboxId, &'a
 /// A pair as it is. Where something of it cannot be seen, because its other end is in no
 /// sandbox we know or it is nobody's port, it is reported as what it can never be meant
 /// to be, so that it differs from whatever is desired: of the nil sandbox, a port of
-/// itself, with an MTU of 0 if its ends disagree.
+/// itself, with an MTU of 0 if its ends disagree or one is down.
 fn veth(
     link: &LinkRecord,
     owner: Owner,
@@ -176,7 +176,7 @@ fn veth(
         sandbox,
         interface: name(&end.name)?,
         mac: end.mac?,
-        mtu: if end.mtu == link.mtu { link.mtu } else { 0 },
+        mtu: if end.mtu == link.mtu && end.up && link.up { link.mtu } else { 0 },
         hairpin: link.hairpin,
     })
 }

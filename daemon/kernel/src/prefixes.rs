@@ -11,17 +11,23 @@ use crate::mark;
 use crate::rtnl::Socket;
 
 /// The prefixes of addresses and routes that are not on links of ours. It blocks.
-pub(crate) fn of_the_host() -> Result<Vec<IpNetwork>, ObserveError> {
+///
+/// Where addresses carry our mark they tell which bridges are ours, and the cost does not
+/// grow with the endpoints; else all links are listed.
+pub(crate) fn of_the_host(marked: bool) -> Result<Vec<IpNetwork>, ObserveError> {
     let mut socket = Socket::open().map_err(|source| ObserveError::Io { source })?;
-    let links = socket.links().map_err(ObserveError::netlink("links"))?;
-    let ours: BTreeSet<u32> = links
-        .iter()
-        .filter(|link| mark::owner(link.alias.as_deref()).is_some())
-        .map(|link| link.index)
-        .collect();
     let addresses = socket.addresses(None).map_err(ObserveError::netlink("addresses"))?;
-    let foreign =
-        addresses.into_iter().filter(|found| !ours.contains(&found.link) && !found.marked);
+    let ours: BTreeSet<u32> = if marked {
+        addresses.iter().filter(|found| found.marked).map(|found| found.link).collect()
+    } else {
+        let links = socket.links().map_err(ObserveError::netlink("links"))?;
+        let ours = links.iter().filter(|link| mark::owner(link.alias.as_deref()).is_some());
+        ours.map(|link| link.index).collect()
+    };
+    // On a bridge that was adopted there are addresses of both kinds.
+    let foreign = addresses
+        .into_iter()
+        .filter(|found| !found.marked && (marked || !ours.contains(&found.link)));
     let mut prefixes: BTreeSet<IpNetwork> =
         foreign.filter_map(|found| prefix(found.address)).collect();
     for family in Family::ALL {

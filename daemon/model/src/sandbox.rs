@@ -31,12 +31,13 @@ pub struct SandboxSpec {
     pub labels: Labels,
 }
 
-/// What tells one namespace from every other while it lives: the nsfs inode.
+/// What tells one namespace from every other. The inode alone does not: the kernel gives
+/// the lowest free number, so that a new namespace soon has an old one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NamespaceIdentity {
-    /// Device of nsfs.
-    pub device: u64,
-    /// Inode of the namespace.
+    /// `SO_NETNS_COOKIE` (Linux 5.14), never used twice; 0 where the kernel has none.
+    pub cookie: u64,
+    /// Inode of the namespace in nsfs.
     pub inode: u64,
 }
 

@@ -66,12 +66,13 @@ pub enum Put {
 /// What one mutation does to the records: all of it, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The generation it makes.
+    /// The generation it makes; with several events, the last one's.
     pub generation: u64,
     /// Records put and removed, in order.
     pub puts: Vec<Put>,
-    /// What watchers are told; none for a withdrawal, which nobody was told of.
-    pub event: Option<Event>,
+    /// What watchers are told, in order, the last one of this generation; none for a
+    /// withdrawal, which nobody was told of.
+    pub events: Vec<Event>,
     /// The request, if it had an id.
     pub request: Option<RequestRecord>,
 }

@@ -24,11 +24,28 @@ const fn code(class: Class) -> Code {
     }
 }
 
+/// Most violations in one status, and most bytes of one text: both go out as headers, of
+/// which clients take 8 KiB and no more.
+const VIOLATIONS_MAX: usize = 16;
+const TEXT_MAX: usize = 160;
+const MESSAGE_MAX: usize = 1024;
+
+/// The text, cut at a character's end.
+fn cut(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        text.truncate(text.floor_char_boundary(max));
+        text.push('…');
+    }
+    text
+}
+
 /// The status a client gets for a refusal.
 pub(crate) fn status(refusal: Refusal) -> Status {
     let mut details = ErrorDetails::with_error_info(refusal.reason, DOMAIN, HashMap::new());
-    for violation in refusal.violations {
-        details.add_bad_request_violation(violation.field, violation.description);
+    let description = cut(refusal.description, MESSAGE_MAX);
+    for violation in refusal.violations.into_iter().take(VIOLATIONS_MAX) {
+        let (field, text) = (violation.field, violation.description);
+        details.add_bad_request_violation(cut(field, TEXT_MAX), cut(text, TEXT_MAX));
     }
     if let Some((kind, name)) = refusal.object {
         let kind = match kind {
@@ -36,7 +53,7 @@ pub(crate) fn status(refusal: Refusal) -> Status {
             ObjectKind::Sandbox => "postern.v1.Sandbox",
             ObjectKind::Endpoint => "postern.v1.Endpoint",
         };
-        details.set_resource_info(kind, name, "", refusal.description.clone());
+        details.set_resource_info(kind, name, "", cut(description.clone(), TEXT_MAX));
     }
-    Status::with_error_details(code(refusal.class), refusal.description, details)
+    Status::with_error_details(code(refusal.class), description, details)
 }

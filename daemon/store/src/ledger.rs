@@ -144,16 +144,21 @@ impl Store {
         for put in &change.puts {
             self.put(&mut batch, put)?;
         }
-        if let Some(event) = &change.event {
+        for event in &change.events {
             let value = encode(event).map_err(CommitError::Encode)?;
-            batch.insert(Kind::Event.key(&generation), value);
+            batch.insert(Kind::Event.key(&event.generation.to_be_bytes()), value);
         }
         if let Some(request) = &change.request {
             let value = encode(request).map_err(CommitError::Encode)?;
             batch.insert(Kind::Request.key(request.id.as_bytes()), value);
             batch.insert(Kind::RequestAge.key(&generation), request.id.as_bytes());
         }
-        self.forget(&mut batch, change.generation)?;
+        for generation in change.events.iter().map(|event| event.generation) {
+            self.forget(&mut batch, generation)?;
+        }
+        if change.events.is_empty() {
+            self.forget(&mut batch, change.generation)?;
+        }
         Ok(batch)
     }
 

@@ -36,13 +36,16 @@ pub(crate) fn decide(network: &NetworkView, options: &Options) -> NetworkDecisio
     decision
 }
 
-fn parameters(network: &NetworkView) -> [(Family, &'static str, &'static str); 3] {
+fn parameters(network: &NetworkView) -> [(Family, &'static str, &'static str); 4] {
     let disable_ipv6 = if network.has(Family::V6) { "0" } else { "1" };
     [
         // So that a port published on 127.0.0.1 can be translated towards the bridge.
         (Family::V4, "route_localnet", "1"),
         // A workload must not be able to give the host routes.
         (Family::V6, "accept_ra", "0"),
+        // Nobody else can have the bridge's address, and while it is being looked for the
+        // host cannot ask for its neighbours: the first seconds of a new port.
+        (Family::V6, "accept_dad", "0"),
         (Family::V6, "disable_ipv6", disable_ipv6),
     ]
 }
@@ -81,6 +84,7 @@ mod tests {
                 Link::bridge(BRIDGE, None).mtu(1500).mac("02:00:5e:00:53:01").into(),
                 Desired::sysctl(BRIDGE, Side::Host, Family::V4, "route_localnet", "1"),
                 Desired::sysctl(BRIDGE, Side::Host, Family::V6, "accept_ra", "0"),
+                Desired::sysctl(BRIDGE, Side::Host, Family::V6, "accept_dad", "0"),
                 Desired::sysctl(BRIDGE, Side::Host, Family::V6, "disable_ipv6", "0"),
                 Desired::address(BRIDGE, Side::Host, "10.1.0.1/24"),
                 Desired::address(BRIDGE, Side::Host, "fd00:1::1/64"),

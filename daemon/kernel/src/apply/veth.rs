@@ -83,14 +83,17 @@ impl Executor<'_> {
         }
     }
 
-    /// Changes the MTU of both ends and the port's hairpin mode.
+    /// Changes the MTU of both ends and the port's hairpin mode, and sees that both are up.
     pub(super) fn update_veth(&mut self, veth: &Veth) -> Result<(), ApplyError> {
         let ipv6 = self.means.features.ipv6;
         let Some(found) = self.find_veth(veth)? else { return Err(missing(&veth.name)) };
         let set = self.host.socket.set_veth(found.index, veth, ipv6);
         set.map_err(ApplyError::netlink(&veth.name))?;
         let (sandbox, index) = self.link(Place::Sandbox(veth.sandbox), &veth.interface)?;
-        sandbox.socket.set_mtu(index, veth.mtu).map_err(ApplyError::netlink(&veth.interface))
+        let socket = &mut sandbox.socket;
+        let set =
+            socket.set_mtu(index, veth.mtu).and_then(|()| socket.start_interface(index, ipv6));
+        set.map_err(ApplyError::netlink(&veth.interface))
     }
 
     /// Takes a pair out of service and leaves it to the reaper. One of somebody else's by

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+use postern_model::network::Family;
 use postern_model::plan::Flows;
 use postern_model::port::Protocol;
 
@@ -31,8 +32,13 @@ pub(super) struct Filter {
 }
 
 /// The kernel's filters that together match exactly these flows; none if it has none:
-/// it knows neither prefixes nor ranges.
+/// it knows neither prefixes nor ranges, and of IPv6 addresses it takes those that differ
+/// (seen on Linux 6.18: `ctnetlink_filter_match_tuple` has the comparison the wrong way
+/// round), so that a filter would end everybody's flows but the ones that are meant.
 pub(super) fn filters(flows: &Flows) -> Option<Vec<Filter>> {
+    if families(flows).contains(&Family::V6) {
+        return None;
+    }
     let none = Filter { client: None, server: None, port: None };
     let host = |prefix: &IpNetwork| {
         let bits = if prefix.is_ipv4() { 32 } else { 128 };
@@ -56,6 +62,15 @@ pub(super) fn filters(flows: &Flows) -> Option<Vec<Filter>> {
             Some(vec![pair(a, b), pair(b, a)])
         }
         Flows::To { .. } | Flows::Leaving(_) => None,
+    }
+}
+
+/// The families that the flows can be of.
+pub(super) fn families(flows: &Flows) -> Vec<Family> {
+    match flows {
+        Flows::Of(ip) | Flows::To { target: ip, .. } => vec![Family::of(*ip)],
+        Flows::Between(a, b) if a.is_ipv4() != b.is_ipv4() => Vec::new(),
+        Flows::Between(prefix, _) | Flows::Leaving(prefix) => vec![Family::of(prefix.ip())],
     }
 }
 
@@ -189,7 +204,10 @@ mod tests {
             translated: bool,
         ) {
             let ends = Ends { client: ip(client), server: ip(server), protocol, port, translated };
-            let filters = filters(&flows).expect("of single hosts and ports");
+            let Some(filters) = filters(&flows) else {
+                prop_assert!(families(&flows).contains(&Family::V6));
+                return Ok(());
+            };
             let filtered = filters.iter().any(|filter| applies(filter, &ends));
             prop_assert_eq!(filtered, matches(&flows, &ends));
         }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridge, InfoBridgePort, InfoData, InfoKind,
-    InfoPortData, InfoVeth, LinkAttribute, LinkExtentMask, LinkInfo, LinkMessage,
+    InfoPortData, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
 };
 use nix::errno::Errno;
 use postern_model::mac::MacAddr;
@@ -49,6 +49,7 @@ pub(crate) struct LinkRecord {
     pub(crate) mac: Option<MacAddr>,
     pub(crate) master: Option<u32>,
     pub(crate) hairpin: bool,
+    pub(crate) up: bool,
     pub(crate) kind: LinkKind,
 }
 
@@ -68,6 +69,7 @@ impl LinkRecord {
             mac: None,
             master: None,
             hairpin: false,
+            up: message.header.flags.contains(LinkFlags::Up),
             kind: LinkKind::Other,
         };
         let (mut peer, mut peer_namespace) = (0, None);

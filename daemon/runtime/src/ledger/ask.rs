@@ -90,8 +90,15 @@ impl<K: Kernel> Core<K> {
             .network(&context(request_id), &view)
             .map_err(|error| outcome::of_call(info.manifest.name.as_str(), &error))?;
         let (named, adopted) = self.named_link(draft.id, &mut decision).await?;
-        let admitted = admit_network(decision, &info.granted, &view, named)
-            .map_err(|r| outcome::of_rejections(info.manifest.name.as_str(), r))?;
+        let name = bridge_name(&decision);
+        let admitted =
+            admit_network(decision, &info.granted, &view, named).map_err(|rejections| {
+                let refusal = outcome::of_rejections(info.manifest.name.as_str(), rejections);
+                match (named, option_of(draft.spec, name.as_ref())) {
+                    (NamedLink::Other | NamedLink::Ours, Some(field)) => refusal.at(field),
+                    _ => refusal,
+                }
+            })?;
         Ok((admitted.into_inner(), adopted))
     }
 
@@ -162,6 +169,13 @@ impl<K: Kernel> Core<K> {
             .map(postern_planner::admission::Admitted::into_inner)
             .map_err(|r| outcome::of_rejections(info.manifest.name.as_str(), r))
     }
+}
+
+/// The option by which a client chose the name of a bridge.
+fn option_of(spec: &NetworkSpec, name: Option<&IfName>) -> Option<String> {
+    let name = name?.as_str();
+    let (key, _) = spec.options.iter().find(|(_, value)| value.as_str() == name)?;
+    Some(format!("spec.options[\"{key}\"]"))
 }
 
 fn bridge_name(decision: &NetworkDecision) -> Option<IfName> {

@@ -126,6 +126,11 @@ fn outside_only(mut plan: Plan, sandbox: SandboxId) -> Plan {
     plan
 }
 
+/// That a name is taken in the sandbox's namespace is about the interface's name.
+fn at_interface(refusal: Refusal) -> Refusal {
+    if refusal.reason == outcome::LINK_EXISTS { refusal.at("spec.interface_name") } else { refusal }
+}
+
 impl<K: Kernel> Ledger<K> {
     pub(crate) async fn join_endpoint_now(
         &self,
@@ -160,7 +165,7 @@ impl<K: Kernel> Ledger<K> {
                 let ends = (Some(&new), Some(&old));
                 let cleanup = core.cleanup(&sandbox, &network, ends);
                 core.withdraw(committed, vec![Put::Endpoint(Box::new(old))], &cleanup).await;
-                Err(refusal)
+                Err(at_interface(refusal))
             }
         }
     }
@@ -184,17 +189,17 @@ impl<K: Kernel> Ledger<K> {
         if validate_only {
             return Ok(Outcome { object: new, plan: Some(plan) });
         }
-        let about = draft(&drafted.endpoint, &network, Action::Created, None);
-        let created = core.commit(about, |generation| drafted.puts(generation))?;
+        // One change with two events: there is no moment at which only half of it is done.
+        let about = vec![
+            draft(&drafted.endpoint, &network, Action::Created, retry),
+            draft(&new, &network, Action::Joined, retry),
+        ];
+        let committed = core.commit(about, |generation| {
+            new.revision = generation;
+            drafted.endpoint = new.clone();
+            drafted.puts(generation)
+        })?;
         drafted.keep();
-        let joined = core.commit_joined(&mut new, &network, retry);
-        let committed = match joined {
-            Ok(joined) => created.and(joined),
-            Err(refusal) => {
-                core.withdraw(created, gone(&new), &Plan::default()).await;
-                return Err(refusal);
-            }
-        };
         match core.realize(&plan).await {
             Ok(()) => {
                 reserved.keep();
@@ -204,7 +209,7 @@ impl<K: Kernel> Ledger<K> {
             Err(refusal) => {
                 let cleanup = core.cleanup(&sandbox, &network, (Some(&new), None));
                 core.withdraw(committed, gone(&new), &cleanup).await;
-                Err(refusal)
+                Err(at_interface(refusal))
             }
         }
     }
@@ -257,14 +262,11 @@ impl<K: Kernel> Core<K> {
         if validate_only {
             return Ok(Outcome { object: old, plan: Some(plan) });
         }
-        let mut left = Endpoint { attachment: None, ..old.clone() };
-        let committed = if old.attachment.is_some() {
-            let left = self.commit_left(&old, &mut left, &network, None)?;
-            let about = draft(&old, &network, Action::Deleted, retry);
-            left.and(self.commit(about, |_| gone(&old))?)
-        } else {
-            self.commit(draft(&old, &network, Action::Deleted, retry), |_| gone(&old))?
-        };
+        let mut about = vec![draft(&old, &network, Action::Deleted, retry)];
+        if old.attachment.is_some() {
+            about.insert(0, draft(&old, &network, Action::Left, retry));
+        }
+        let committed = self.commit(about, |_| gone(&old))?;
         let realized = self.realize(&plan).await;
         self.release_ports(&old);
         self.settle(committed);
@@ -359,7 +361,7 @@ impl<K: Kernel> Core<K> {
         retry: Option<&Retry>,
     ) -> Result<Committed, Refusal> {
         let about = draft(endpoint, network, Action::Joined, retry);
-        self.commit(about, |generation| {
+        self.commit(vec![about], |generation| {
             endpoint.revision = generation;
             vec![Put::Endpoint(Box::new(endpoint.clone()))]
         })
@@ -372,7 +374,7 @@ impl<K: Kernel> Core<K> {
         network: &Network,
         retry: Option<&Retry>,
     ) -> Result<Committed, Refusal> {
-        self.commit(draft(old, network, Action::Left, retry), |generation| {
+        self.commit(vec![draft(old, network, Action::Left, retry)], |generation| {
             new.revision = generation;
             vec![Put::Endpoint(Box::new(new.clone()))]
         })

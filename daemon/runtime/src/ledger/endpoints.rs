@@ -103,7 +103,7 @@ impl<K: Kernel> Ledger<K> {
             return Ok(Outcome { object, plan: Some(Plan::default()) });
         }
         let about = draft(&drafted.endpoint, &network, Action::Created, retry);
-        let committed = core.commit(about, |generation| drafted.puts(generation))?;
+        let committed = core.commit(vec![about], |generation| drafted.puts(generation))?;
         drafted.keep();
         match core.realize(&Plan::default()).await {
             Ok(()) => {
@@ -136,7 +136,7 @@ impl<K: Kernel> Ledger<K> {
             return Ok(Outcome { object: endpoint, plan: Some(Plan::default()) });
         }
         let about = draft(&endpoint, &network, Action::Deleted, retry);
-        let committed = core.commit(about, |_| gone(&endpoint))?;
+        let committed = core.commit(vec![about], |_| gone(&endpoint))?;
         let durable = core.realize(&Plan::default()).await;
         core.settle(committed);
         durable.map(|()| Outcome { object: endpoint, plan: None })
@@ -163,7 +163,7 @@ impl<K: Kernel> Ledger<K> {
             return Ok(Outcome { object: new, plan: Some(plan) });
         }
         let about = draft(&new, &network, Action::Updated, retry);
-        let committed = core.commit(about, |generation| {
+        let committed = core.commit(vec![about], |generation| {
             new.revision = generation;
             vec![Put::Endpoint(Box::new(new.clone()))]
         })?;

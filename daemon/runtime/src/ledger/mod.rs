@@ -112,18 +112,9 @@ pub(crate) struct Retry {
 /// [`Core::settle`]; until then watchers wait.
 #[must_use]
 struct Committed {
-    /// Of one call; usually one.
+    /// One for each event.
     generations: Vec<u64>,
     request_id: Option<String>,
-}
-
-impl Committed {
-    /// Both as one: settled or withdrawn together.
-    fn and(mut self, other: Self) -> Self {
-        self.generations.extend(other.generations);
-        self.request_id = self.request_id.or(other.request_id);
-        self
-    }
 }
 
 impl<K: Kernel> Ledger<K> {
@@ -196,30 +187,40 @@ impl<K: Kernel> Core<K> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a change to disk and memory as one. `puts` gets the generation, which is
-    /// the revision of the records it makes.
+    /// Writes a change to disk and memory as one, with an event for each draft. `puts`
+    /// gets the last generation, which is the revision of the records it makes.
     fn commit(
         &self,
-        draft: Draft<'_>,
+        drafts: Vec<Draft<'_>>,
         puts: impl FnOnce(u64) -> Vec<Put>,
     ) -> Result<Committed, Refusal> {
         let mut state = self.state();
-        let generation = state.topology().generation() + 1;
-        let Draft { kind, action, uid, name, attributes, request } = draft;
-        let record = request.map(|retry| RequestRecord {
-            id: retry.id.clone(),
-            digest: retry.digest,
-            generation,
-            uid: uid.clone(),
+        let request = drafts.iter().find_map(|draft| {
+            let retry = draft.request?;
+            Some((retry.clone(), draft.uid.clone()))
         });
-        let event = Event { generation, time: now(), kind, action, uid, name, attributes };
-        let change =
-            Change { generation, puts: puts(generation), event: Some(event), request: record };
+        let first = state.topology().generation() + 1;
+        let events: Vec<Event> = (first..)
+            .zip(drafts)
+            .map(|(generation, draft)| {
+                let Draft { kind, action, uid, name, attributes, request: _ } = draft;
+                Event { generation, time: now(), kind, action, uid, name, attributes }
+            })
+            .collect();
+        let generations: Vec<u64> = events.iter().map(|event| event.generation).collect();
+        let generation = generations.last().copied().unwrap_or(first);
+        let request_id = request.as_ref().map(|(retry, _)| retry.id.clone());
+        let request = request.map(|(Retry { id, digest }, uid)| RequestRecord {
+            id,
+            digest,
+            generation,
+            uid,
+        });
+        let change = Change { generation, puts: puts(generation), events, request };
         self.store.commit(&change).map_err(|error| outcome::internal("STORE_FAILED", &error))?;
-        self.feed.begin(generation);
+        generations.iter().for_each(|generation| self.feed.begin(*generation));
         state.apply(&change);
-        let request_id = request.map(|retry| retry.id.clone());
-        Ok(Committed { generations: vec![generation], request_id })
+        Ok(Committed { generations, request_id })
     }
 
     /// Makes a committed change true: durable on disk and applied to the kernel, the two
@@ -246,7 +247,7 @@ impl<K: Kernel> Core<K> {
         {
             let mut state = self.state();
             let generation = state.topology().generation() + 1;
-            let change = Change { generation, puts, event: None, request: None };
+            let change = Change { generation, puts, events: Vec::new(), request: None };
             if let Err(error) = self.store.commit(&change) {
                 tracing::error!(error = chain(&error), "a withdrawal was not written");
             }

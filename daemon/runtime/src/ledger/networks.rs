@@ -65,10 +65,11 @@ impl<K: Kernel> Ledger<K> {
         if validate_only {
             return Ok(Outcome { object: network, plan: Some(plan) });
         }
-        let committed = core.commit(draft(&network, Action::Created, retry), |generation| {
-            network.revision = generation;
-            vec![Put::Network(network.clone())]
-        })?;
+        let committed =
+            core.commit(vec![draft(&network, Action::Created, retry)], |generation| {
+                network.revision = generation;
+                vec![Put::Network(network.clone())]
+            })?;
         match core.realize(&plan).await {
             Ok(()) => {
                 core.settle(committed);
@@ -101,7 +102,7 @@ impl<K: Kernel> Ledger<K> {
         if validate_only {
             return Ok(Outcome { object: new, plan: Some(plan) });
         }
-        let committed = core.commit(draft(&new, Action::Updated, retry), |generation| {
+        let committed = core.commit(vec![draft(&new, Action::Updated, retry)], |generation| {
             new.revision = generation;
             vec![Put::Network(new.clone())]
         })?;
@@ -142,7 +143,7 @@ impl<K: Kernel> Ledger<K> {
         if validate_only {
             return Ok(Outcome { object: network, plan: Some(plan) });
         }
-        let committed = core.commit(draft(&network, Action::Deleted, retry), |_| {
+        let committed = core.commit(vec![draft(&network, Action::Deleted, retry)], |_| {
             vec![Put::NetworkGone(network.id)]
         })?;
         let realized = core.realize(&plan).await;

@@ -9,6 +9,9 @@ use postern_planner::admission::Rejection;
 use postern_planner::subnets::SubnetError;
 use postern_plugin::{CallError, Fault};
 
+/// The reason of a link whose name is taken.
+pub(super) const LINK_EXISTS: &str = "LINK_EXISTS";
+
 /// An error with all its sources, on one line.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -31,7 +34,7 @@ pub(super) fn precondition(reason: &'static str, description: impl Into<String>)
 
 pub(super) fn of_apply(error: &ApplyError) -> Refusal {
     let (class, reason) = match error {
-        ApplyError::Exists { .. } => (Class::Precondition, "LINK_EXISTS"),
+        ApplyError::Exists { .. } => (Class::Precondition, LINK_EXISTS),
         ApplyError::NamespaceGone { .. } => (Class::Precondition, "NAMESPACE_GONE"),
         ApplyError::BridgeFull { .. } => (Class::Exhausted, "BRIDGE_FULL"),
         ApplyError::Missing { .. } => (Class::Precondition, "LINK_MISSING"),

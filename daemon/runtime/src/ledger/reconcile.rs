@@ -48,7 +48,8 @@ fn parts(topology: &Topology, gone: &BTreeSet<SandboxId>) -> Parts {
         let joined = topology
             .endpoints_of_sandbox(sandbox.id)
             .filter_map(|endpoint| Some((endpoint, network_of(endpoint)?)));
-        let routes = desired::sandbox(sandbox, joined);
+        // The namespace itself is in the sandbox's first part already.
+        let routes = beyond(&desired::sandbox(sandbox, joined), &desired::sandbox(sandbox, []));
         parts.push((format!("routes of sandbox `{}`", sandbox.name), routes));
     }
     Parts { parts, sandboxes: topology.sandboxes().filter(present).cloned().collect() }

@@ -45,10 +45,11 @@ impl<K: Kernel> Ledger<K> {
         if validate_only {
             return Ok(Outcome { object: sandbox, plan: Some(plan) });
         }
-        let committed = core.commit(draft(&sandbox, Action::Created, retry), |generation| {
-            sandbox.revision = generation;
-            vec![Put::Sandbox(sandbox.clone())]
-        })?;
+        let committed =
+            core.commit(vec![draft(&sandbox, Action::Created, retry)], |generation| {
+                sandbox.revision = generation;
+                vec![Put::Sandbox(sandbox.clone())]
+            })?;
         match core.realize(&plan).await {
             Ok(()) => {
                 if let Ok(identity) = core.kernel.identify(&sandbox.path) {
@@ -81,7 +82,7 @@ impl<K: Kernel> Ledger<K> {
         if validate_only {
             return Ok(Outcome { object: new, plan: Some(Plan::default()) });
         }
-        let committed = core.commit(draft(&new, Action::Updated, retry), |generation| {
+        let committed = core.commit(vec![draft(&new, Action::Updated, retry)], |generation| {
             new.revision = generation;
             vec![Put::Sandbox(new.clone())]
         })?;
@@ -121,7 +122,7 @@ impl<K: Kernel> Ledger<K> {
         if validate_only {
             return Ok(Outcome { object: sandbox, plan: Some(plan) });
         }
-        let committed = core.commit(draft(&sandbox, Action::Deleted, retry), |_| {
+        let committed = core.commit(vec![draft(&sandbox, Action::Deleted, retry)], |_| {
             vec![Put::SandboxGone(sandbox.id)]
         })?;
         let realized = core.realize(&plan).await;
