@@ -19,7 +19,7 @@ pub(crate) enum NetworkCommand {
     Ls(LsArgs),
     /// Print networks in full, as JSON
     Inspect(Names),
-    /// Change labels, options, `internal` or `icc` of a living network
+    /// Change labels, options or `icc` of a living network
     Update(UpdateArgs),
     /// Delete networks
     #[command(visible_alias = "remove")]
@@ -96,14 +96,11 @@ pub(crate) struct LsArgs {
 // clap would name every flag of the group.
 #[command(override_usage = "postern network update [OPTIONS] <NAME>")]
 #[command(group = ArgGroup::new("what").required(true).multiple(true).args(
-    ["internal", "icc", "label_add", "label_rm", "opt_add", "opt_rm"]
+    ["icc", "label_add", "label_rm", "opt_add", "opt_rm"]
 ))]
 pub(crate) struct UpdateArgs {
     /// Name or id
     pub name: String,
-    /// Whether there is no way out to the world and none in
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub internal: Option<bool>,
     /// Whether endpoints of the network reach each other on every port
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub icc: Option<bool>,

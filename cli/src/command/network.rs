@@ -89,7 +89,6 @@ async fn get(client: &Client, network: String) -> Result<Network, Error> {
 async fn update(args: UpdateArgs, client: &Client, out: Printer) -> Result<(), Error> {
     let network = get(client, args.name.clone()).await?;
     let mut spec = required(network.spec, "a network without a spec")?;
-    spec.internal = args.internal.unwrap_or(spec.internal);
     spec.icc = args.icc.or(spec.icc);
     pairs::change(&mut spec.labels, &args.labels.label_add, &args.labels.label_rm);
     pairs::change(&mut spec.options, &args.opt_add, &args.opt_rm);

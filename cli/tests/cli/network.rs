@@ -165,12 +165,13 @@ fn inspect_prints_an_array_of_what_is_there() {
 #[test]
 fn update_changes_what_was_read_under_its_revision() {
     let daemon = Daemon::start();
-    let line = "network update web --internal=false --label-add new=2 --label-rm old --opt-add x=y";
+    let line = "network update web --icc=false --label-add new=2 --label-rm old --opt-add x=y";
     assert_eq!(daemon.run(line).text(), "web");
     let request: v1::UpdateNetworkRequest = daemon.fake.last("network.update");
     let spec = v1::NetworkSpec {
         driver: "bridge".into(),
-        internal: false,
+        internal: true,
+        icc: Some(false),
         mtu: 1500,
         labels: [("new".into(), "2".into())].into(),
         options: [("x".into(), "y".into())].into(),

@@ -20,7 +20,7 @@ use crate::rtnl::{NetlinkError, Socket};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long links may pile up.
-const LINGER: Duration = Duration::from_millis(100);
+const LINGER: Duration = Duration::from_millis(5);
 
 /// A pair of links that is out of service.
 #[derive(Debug, Clone, PartialEq, Eq)]

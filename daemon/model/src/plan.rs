@@ -31,6 +31,8 @@ pub enum Flows {
     Between(IpNetwork, IpNetwork),
     /// All with one end in the prefix and the other end outside of it.
     Leaving(IpNetwork),
+    /// All begun outside of the prefix to an address in it, untranslated.
+    Into(IpNetwork),
 }
 
 /// One change of something other than an nftables element.
@@ -96,6 +98,7 @@ impl fmt::Display for Flows {
             }
             Self::Between(a, b) => write!(f, "between {a} and {b}"),
             Self::Leaving(prefix) => write!(f, "leaving {prefix}"),
+            Self::Into(prefix) => write!(f, "into {prefix}"),
         }
     }
 }

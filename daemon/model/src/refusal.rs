@@ -99,7 +99,8 @@ impl Refusal {
     /// The name is taken.
     pub fn name_taken(kind: ObjectKind, name: impl Into<String>) -> Self {
         let name = name.into();
-        let description = format!("there is a {} `{name}` already", kind.as_str());
+        let article = if kind == ObjectKind::Endpoint { "an" } else { "a" };
+        let description = format!("there is {article} {} `{name}` already", kind.as_str());
         Self::new(Class::Exists, "NAME_TAKEN", description).about(kind, name)
     }
 

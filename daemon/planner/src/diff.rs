@@ -30,12 +30,13 @@ pub fn plan(
             Some(should) => change(is, should, &mut deletes, &mut creates),
         }
     }
+    let fallen = Fallen::with(&deletes);
     for (key, should) in desired.iter() {
-        if observed.get(key).is_none() {
+        // What is as it should be, but falls with a link that is made anew, is lost too.
+        if observed.get(key).is_none_or(|is| is == should && fallen.carries(should)) {
             creates.push(Step::Create(should.clone()));
         }
     }
-    let fallen = Fallen::with(&deletes);
     deletes.sort_by_key(|resource| std::cmp::Reverse(rank(resource)));
     creates.sort_by_key(|step| match step {
         Step::Create(resource) | Step::Delete(resource) | Step::Update { to: resource, .. } => {
@@ -127,14 +128,21 @@ impl Fallen {
 
     /// Whether deleting the resource needs no step of its own.
     fn takes(&self, resource: &Resource) -> bool {
-        let (place, link) = match resource {
+        match resource {
             // A parameter has no absence, and an adopted bridge stays.
-            Resource::Sysctl { .. } => return true,
-            Resource::Bridge(bridge) => return bridge.adopted,
-            Resource::Address { place, link, .. } | Resource::Route { place, link, .. } => {
-                (*place, link)
-            }
-            Resource::Namespace { .. } | Resource::Veth(_) | Resource::Element(_) => return false,
+            Resource::Sysctl { .. } => true,
+            Resource::Bridge(bridge) => bridge.adopted,
+            other => self.carries(other),
+        }
+    }
+
+    /// Whether the resource is on a link or in a namespace that goes.
+    fn carries(&self, resource: &Resource) -> bool {
+        let (place, link) = match resource {
+            Resource::Address { place, link, .. }
+            | Resource::Route { place, link, .. }
+            | Resource::Sysctl { place, link, .. } => (*place, link),
+            _ => return false,
         };
         let in_namespace = matches!(place, Place::Sandbox(id) if self.namespaces.contains(&id));
         in_namespace || self.links.contains(&(place, link.clone()))
@@ -199,6 +207,9 @@ pub fn forbidden<'a>(
     let mut flows = Vec::new();
     if lost(Element::Neighbours) {
         flows.extend(subnets.iter().map(|subnet| Flows::Between(*subnet, *subnet)));
+    }
+    if lost(Element::Direct) {
+        flows.extend(subnets.iter().map(|subnet| Flows::Into(*subnet)));
     }
     if lost(Element::Open) {
         for other in others.into_iter().filter(|other| other.id != old.id) {

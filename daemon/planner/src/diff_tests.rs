@@ -164,6 +164,19 @@ fn changes_in_place_and_anew() {
 }
 
 #[test]
+fn what_fell_with_a_link_made_anew_is_made_anew() {
+    let mut moved = veth(false);
+    if let Resource::Veth(veth) = &mut moved {
+        veth.master = name("pv-1");
+    }
+    let mut observed = everything();
+    observed[2] = moved;
+    let order =
+        [("delete", "veth"), ("create", "veth"), ("create", "address"), ("create", "route")];
+    assert_eq!(kinds(&between(&everything(), &observed)), order);
+}
+
+#[test]
 fn a_changed_map_value_is_removed_and_added() {
     let plan = between(&[publish(80, "10.0.0.2", 81)], &[publish(80, "10.0.0.2", 80)]);
     assert_eq!((plan.remove.len(), plan.add.len()), (1, 1));

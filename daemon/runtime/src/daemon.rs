@@ -2,7 +2,9 @@
 
 use std::fs::{File, Permissions};
 use std::io::{self, stdin, stdout};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixListener as StdListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -41,6 +43,8 @@ enum DaemonError {
     Io { what: &'static str, path: PathBuf, source: io::Error },
     #[error("another posternd uses {}", .0.display())]
     Locked(PathBuf),
+    #[error("another posternd serves this network namespace")]
+    Namespace(#[source] io::Error),
     #[error("the store cannot be used")]
     Store(#[source] postern_store::OpenError),
     #[error("drivers cannot be hosted")]
@@ -127,17 +131,21 @@ async fn run(settings: Settings) -> Result<(), DaemonError> {
     };
     make_dir(&settings.state_dir, STATE_MODE)?;
     make_dir(&settings.run_dir, RUN_MODE)?;
-    let _lock = lock(&settings.state_dir)?;
+    let _state_lock = lock(&settings.state_dir)?;
+    let _run_lock = lock(&settings.run_dir)?;
+    let _namespace_lock = lock_namespace()?;
     let ledger = open(&settings).await?;
     ledger.adopt().await.map_err(DaemonError::Predefined)?;
     predefined::ensure(&ledger, &settings.bridge, settings.mtu)
         .await
         .map_err(DaemonError::Predefined)?;
     let listener = listen(&settings.socket)?;
+    let repair = tokio::spawn(ledger.clone().keep_repaired());
     tracing::info!(socket = %settings.socket.display(), "serving");
     notify(NotifyState::Ready);
     let connections = UnixListenerStream::new(listener);
     let served = postern_server::serve(ledger.clone(), connections, shutdown).await;
+    repair.abort();
     let _ = std::fs::remove_file(&settings.socket);
     ledger.kernel().quiesce().await;
     ledger.close().await;
@@ -178,6 +186,14 @@ fn lock(state_dir: &Path) -> Result<Flock<File>, DaemonError> {
         .map_err(|source| io_error("cannot open", &path, source))?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock)
         .map_err(|_| DaemonError::Locked(state_dir.to_owned()))
+}
+
+/// One instance a network namespace: a second one would take the links of the first for
+/// leftovers. An abstract socket belongs to the namespace (unix(7)) and falls with the
+/// process.
+fn lock_namespace() -> Result<StdListener, DaemonError> {
+    let address = SocketAddr::from_abstract_name(b"postern/instance");
+    address.and_then(|address| StdListener::bind_addr(&address)).map_err(DaemonError::Namespace)
 }
 
 async fn open(settings: &Settings) -> Result<Ledger<Linux>, DaemonError> {

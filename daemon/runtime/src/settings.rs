@@ -338,6 +338,10 @@ fn check_family(
     (fixed_setting, fixed): (&'static str, Option<IpNetwork>),
     (gateway_setting, gateway): (&'static str, Option<IpAddr>),
 ) -> Result<(), SettingsError> {
+    let bits = |prefix: &IpNetwork| if prefix.is_ipv4() { 32 } else { 128 };
+    if let Some(bip) = bip.filter(|bip| bip.prefix() == bits(bip)) {
+        return Err(wrong(bip_setting, format!("{bip} has no room for anybody but the bridge")));
+    }
     if let Some(bip) = bip.filter(|bip| bip.ip() == bip.network() && bip.prefix() < 31) {
         return Err(wrong(
             bip_setting,
@@ -400,6 +404,7 @@ mod tests {
     fn wrong_values_are_named() {
         assert_eq!(refused(&["--mtu", "100"]), "mtu");
         assert_eq!(refused(&["--bip", "10.0.0.0/24"]), "bip");
+        assert_eq!(refused(&["--bip", "10.0.0.1"]), "bip");
         assert_eq!(refused(&["--bip", "10.0.0.1/24", "--fixed-cidr", "10.0.1.0/24"]), "fixed-cidr");
         assert_eq!(refused(&["--fixed-cidr", "10.0.0.1/24"]), "fixed-cidr");
         assert_eq!(refused(&["--default-gateway", "10.0.0.1"]), "default-gateway");

@@ -50,6 +50,11 @@ impl Executor<'_> {
     pub(super) fn adopt_bridge(&mut self, bridge: &Bridge) -> Result<(), ApplyError> {
         self.check_filter(bridge)?;
         let found = self.find_bridge(bridge)?;
+        if !found.up {
+            // Nothing passes a bridge that is down, and whoever asks for it wants a network.
+            let up = self.host.socket.set_up(found.index);
+            up.map_err(ApplyError::netlink(&bridge.name))?;
+        }
         match found.kind {
             LinkKind::Bridge { filtered } if filtered || !bridge.filtered => Ok(()),
             LinkKind::Bridge { .. } => {

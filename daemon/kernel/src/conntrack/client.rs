@@ -172,10 +172,7 @@ mod tests {
                 protocol: Protocol::Tcp,
                 ports: port,
             };
-            let all = [
-                Flows::Of("10.0.0.2".parse().unwrap()),
-                to("10.0.0.2"),
-            ];
+            let all = [Flows::Of("10.0.0.2".parse().unwrap()), to("10.0.0.2")];
             all.map(|flows| end_matching(&mut socket, &filters(&flows).unwrap()).unwrap())
         });
         assert_eq!(taken.join().unwrap(), [true; 2]);

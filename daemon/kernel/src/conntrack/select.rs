@@ -61,7 +61,7 @@ pub(super) fn filters(flows: &Flows) -> Option<Vec<Filter>> {
                 |client, server| Filter { client: Some(client), server: Some(server), port: None };
             Some(vec![pair(a, b), pair(b, a)])
         }
-        Flows::To { .. } | Flows::Leaving(_) => None,
+        Flows::To { .. } | Flows::Leaving(_) | Flows::Into(_) => None,
     }
 }
 
@@ -70,7 +70,9 @@ pub(super) fn families(flows: &Flows) -> Vec<Family> {
     match flows {
         Flows::Of(ip) | Flows::To { target: ip, .. } => vec![Family::of(*ip)],
         Flows::Between(a, b) if a.is_ipv4() != b.is_ipv4() => Vec::new(),
-        Flows::Between(prefix, _) | Flows::Leaving(prefix) => vec![Family::of(prefix.ip())],
+        Flows::Between(prefix, _) | Flows::Leaving(prefix) | Flows::Into(prefix) => {
+            vec![Family::of(prefix.ip())]
+        }
     }
 }
 
@@ -101,6 +103,9 @@ pub(super) fn matches(flows: &Flows, ends: &Ends) -> bool {
         Flows::Leaving(prefix) => {
             let same_family = prefix.is_ipv4() == ends.client.is_ipv4();
             same_family && prefix.contains(ends.client) != prefix.contains(ends.server)
+        }
+        Flows::Into(prefix) => {
+            !ends.translated && prefix.contains(ends.server) && !prefix.contains(ends.client)
         }
     }
 }

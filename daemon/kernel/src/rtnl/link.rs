@@ -222,7 +222,8 @@ impl Socket {
         self.set_up(index)
     }
 
-    fn set_up(&mut self, index: u32) -> Result<(), NetlinkError> {
+    /// Brings a link up.
+    pub(crate) fn set_up(&mut self, index: u32) -> Result<(), NetlinkError> {
         self.set_link(LinkUnspec::new_with_index(index).up().build())
     }
 

@@ -337,7 +337,9 @@ impl<K: Kernel> Core<K> {
     pub(super) fn namespace_is_there(&self, sandbox: &Sandbox) -> bool {
         match (self.kernel.identify(&sandbox.path), sandbox.identity) {
             (Ok(found), Some(adopted)) => found == adopted,
-            (Ok(_), None) => true,
+            (Ok(_), None) if sandbox.is_host() => true,
+            // One of ours carries no identity in its record: it is made anew after a boot.
+            (Ok(found), None) => self.state().namespaces.get(&found) == Some(&sandbox.id),
             (Err(_), _) => false,
         }
     }

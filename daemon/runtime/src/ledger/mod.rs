@@ -32,14 +32,14 @@ use postern_model::event::{Action, Event, ObjectKind};
 use postern_model::id::SandboxId;
 use postern_model::name::Labels;
 use postern_model::plan::{NamespaceRef, Plan};
-use postern_model::refusal::Refusal;
+use postern_model::refusal::{Class, Refusal};
 use postern_model::sandbox::Sandbox;
 use postern_model::time::Timestamp;
 use postern_model::topology::{Change, Put, RequestRecord, Topology};
 use postern_planner::pools::Pool;
 use postern_plugin::DriverHost;
 use postern_store::Store;
-use tokio::sync::RwLock;
+use tokio::sync::{Notify, RwLock};
 use uuid::Uuid;
 
 pub(crate) use outcome::chain;
@@ -88,6 +88,8 @@ struct Core<K> {
     /// One network is made at a time: choosing a subnet looks at all others.
     creating_network: tokio::sync::Mutex<()>,
     feed: Feed,
+    /// Wakes the repair when a change failed in the kernel.
+    failed: Notify,
     started: Timestamp,
 }
 
@@ -128,14 +130,8 @@ impl<K: Kernel> Ledger<K> {
         options: LedgerOptions,
     ) -> Self {
         let feed = Feed::new(topology.generation());
-        let mut state = State::new(topology);
-        for sandbox in state.topology().sandboxes().cloned().collect::<Vec<_>>() {
-            if let Ok(identity) = kernel.identify(&sandbox.path) {
-                state.namespaces.insert(identity, sandbox.id);
-            }
-        }
-        Self(Arc::new(Core {
-            state: Mutex::new(state),
+        let ledger = Self(Arc::new(Core {
+            state: Mutex::new(State::new(topology)),
             store,
             kernel,
             drivers,
@@ -144,8 +140,11 @@ impl<K: Kernel> Ledger<K> {
             standstill: RwLock::default(),
             creating_network: tokio::sync::Mutex::default(),
             feed,
+            failed: Notify::new(),
             started: now(),
-        }))
+        }));
+        ledger.0.note_namespaces();
+        ledger
     }
 }
 
@@ -229,7 +228,23 @@ impl<K: Kernel> Core<K> {
     async fn realize(&self, plan: &Plan) -> Result<(), Refusal> {
         let (durable, applied) = tokio::join!(self.store.durable(), self.kernel.apply(plan));
         durable.map_err(|error| outcome::internal("STORE_FAILED", &error))?;
-        applied.map(drop).map_err(|error| outcome::of_apply(&error))
+        applied.map(drop).map_err(|error| {
+            let refusal = outcome::of_apply(&error);
+            if refusal.class == Class::Internal {
+                self.failed.notify_one();
+            }
+            refusal
+        })
+    }
+
+    /// Notes which namespace each sandbox has now.
+    fn note_namespaces(&self) {
+        let sandboxes: Vec<Sandbox> = self.state().topology().sandboxes().cloned().collect();
+        for sandbox in sandboxes.iter().filter(|sandbox| !sandbox.is_host()) {
+            if let Ok(identity) = self.kernel.identify(&sandbox.path) {
+                self.state().namespaces.insert(identity, sandbox.id);
+            }
+        }
     }
 
     /// Tells watchers of a change that is true now.

@@ -2,13 +2,14 @@
 //! when something failed.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use postern_kernel::Kernel;
 use postern_model::endpoint::Endpoint;
 use postern_model::id::SandboxId;
-use postern_model::plan::Plan;
-use postern_model::refusal::Refusal;
-use postern_model::resource::{Key, ResourceSet};
+use postern_model::plan::{Plan, Step};
+use postern_model::refusal::{Class, Refusal};
+use postern_model::resource::{Key, Resource, ResourceSet};
 use postern_model::sandbox::Sandbox;
 use postern_model::topology::Topology;
 use postern_planner::{desired, diff};
@@ -29,6 +30,17 @@ impl Parts {
     }
 }
 
+/// How often everything is compared when nothing seems to be wrong. It costs a listing of
+/// all that is ours, and calls wait meanwhile.
+const FULL_CHECK: Duration = Duration::from_secs(300);
+
+/// What a reconciliation came to.
+struct Repairs {
+    done: Plan,
+    /// Objects that are not as they should be, with the reason.
+    failed: Vec<String>,
+}
+
 /// Endpoints in these sandboxes count as not joined: an adopted namespace that is gone
 /// is not ours to bring back.
 fn parts(topology: &Topology, gone: &BTreeSet<SandboxId>) -> Parts {
@@ -38,19 +50,15 @@ fn parts(topology: &Topology, gone: &BTreeSet<SandboxId>) -> Parts {
         .collect();
     let network_of = |endpoint: &Endpoint| topology.network(endpoint.network);
     let present = |sandbox: &&Sandbox| !gone.contains(&sandbox.id);
-    // Namespaces before what joins them, default routes after.
+    // A sandbox is one part with all that joins it: its routes go with its links.
     for sandbox in topology.sandboxes().filter(present) {
-        parts.push((format!("sandbox `{}`", sandbox.name), desired::sandbox(sandbox, [])));
-        for endpoint in topology.endpoints_of_sandbox(sandbox.id) {
-            let set = network_of(endpoint).map(|network| desired::endpoint(endpoint, network));
-            parts.push((format!("endpoint `{}`", endpoint.name), set.unwrap_or_default()));
-        }
-        let joined = topology
+        let joined: Vec<_> = topology
             .endpoints_of_sandbox(sandbox.id)
-            .filter_map(|endpoint| Some((endpoint, network_of(endpoint)?)));
-        // The namespace itself is in the sandbox's first part already.
-        let routes = beyond(&desired::sandbox(sandbox, joined), &desired::sandbox(sandbox, []));
-        parts.push((format!("routes of sandbox `{}`", sandbox.name), routes));
+            .filter_map(|endpoint| Some((endpoint, network_of(endpoint)?)))
+            .collect();
+        let mut set = desired::sandbox(sandbox, joined.iter().copied());
+        set.extend(joined.iter().flat_map(|(e, network)| desired::endpoint(e, network)));
+        parts.push((format!("sandbox `{}`", sandbox.name), set));
     }
     Parts { parts, sandboxes: topology.sandboxes().filter(present).cloned().collect() }
 }
@@ -86,26 +94,56 @@ impl<K: Kernel> Ledger<K> {
                 tracing::warn!(%address, %port, %error, "a published port is held by another process");
             }
         }
-        let plan = self.reconcile_now().await?;
-        let steps = plan.steps.len() + plan.add.len() + plan.remove.len();
-        tracing::info!(steps, "kernel state taken over");
+        let Repairs { done, .. } = self.repair().await?;
+        core.note_namespaces();
+        let changes = done.steps.len() + done.add.len() + done.remove.len();
+        tracing::info!(changes, "kernel state taken over");
         Ok(())
     }
 
     /// Compares and repairs; returns what was done.
+    ///
+    /// # Errors
+    /// The kernel cannot be observed, or something cannot be repaired; all else is.
     pub(crate) async fn reconcile_now(&self) -> Result<Plan, Refusal> {
+        let Repairs { done, failed } = self.repair().await?;
+        if failed.is_empty() {
+            return Ok(done);
+        }
+        let text = format!("cannot be repaired: {}", failed.join("; "));
+        Err(Refusal::new(Class::Internal, "REPAIR_FAILED", text))
+    }
+
+    /// Repairs whenever a change failed in the kernel, and now and then in any case. Ends
+    /// only with the task it runs in.
+    pub(crate) async fn keep_repaired(self) {
+        loop {
+            let failed = self.0.failed.notified();
+            let waited = tokio::time::timeout(FULL_CHECK, failed).await;
+            match self.repair().await {
+                Ok(Repairs { done, .. }) if !done.is_empty() => {
+                    let steps = done.steps.len() + done.add.len() + done.remove.len();
+                    tracing::warn!(steps, after_failure = waited.is_ok(), "drift repaired");
+                }
+                Ok(_) => {}
+                Err(refusal) => tracing::error!(%refusal, "the kernel cannot be compared"),
+            }
+        }
+    }
+
+    async fn repair(&self) -> Result<Repairs, Refusal> {
         let core = &*self.0;
         let _standstill = core.standstill.write().await;
         let (parts, observed) = core.survey().await?;
         let whole = parts.whole();
-        let mut done = Plan::default();
+        let mut repairs = Repairs { done: Plan::default(), failed: Vec::new() };
         let leftovers = (beyond(&observed, &whole), ResourceSet::default());
-        core.repair("leftovers", leftovers, &parts, &mut done).await;
+        core.repair("leftovers", leftovers, &parts, &mut repairs).await;
         for (name, set) in &parts.parts {
             let pair = (restricted(&observed, set), set.clone());
-            core.repair(name, pair, &parts, &mut done).await;
+            core.repair(name, pair, &parts, &mut repairs).await;
         }
-        Ok(done)
+        Ok(repairs)
     }
 
     /// Compares and changes nothing.
@@ -141,7 +179,7 @@ impl<K: Kernel> Core<K> {
         name: &str,
         (observed, desired): (ResourceSet, ResourceSet),
         parts: &Parts,
-        done: &mut Plan,
+        repairs: &mut Repairs,
     ) {
         let mut plan = diff::plan(&desired, &observed, Self::namespaces(&parts.sandboxes));
         if plan.is_empty() {
@@ -149,17 +187,18 @@ impl<K: Kernel> Core<K> {
         }
         match self.kernel.apply(&plan).await {
             Ok(_) => {
+                let Repairs { done, .. } = repairs;
+                // Parameters cannot be observed and are always written: no news.
+                plan.steps.retain(|step| !matches!(step, Step::Create(Resource::Sysctl { .. })));
                 done.remove.append(&mut plan.remove);
                 done.add.append(&mut plan.add);
                 done.flows.append(&mut plan.flows);
                 done.steps.append(&mut plan.steps);
             }
             Err(error) => {
-                tracing::error!(
-                    object = name,
-                    error = outcome::chain(&error),
-                    "cannot be repaired"
-                );
+                let error = outcome::chain(&error);
+                tracing::error!(object = name, error, "cannot be repaired");
+                repairs.failed.push(format!("{name}: {error}"));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Endpoints.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use postern_model::endpoint::EndpointSpec;
 use postern_model::intent::{
@@ -282,6 +282,9 @@ fn published(fields: &mut Fields, path: String, port: v1::PublishedPort) -> Opti
     } = port;
     let protocol = protocol(fields, format!("{path}.protocol"), number);
     let host_ip: Option<IpAddr> = fields.optional(format!("{path}.host_ip"), &host_ip);
+    if let Some(ip) = host_ip.filter(|ip| ip.is_multicast() || *ip == Ipv4Addr::BROADCAST) {
+        fields.wrong(format!("{path}.host_ip"), format!("{ip} is no host's address"));
+    }
     let last = if container_port_end == 0 { container_port } else { container_port_end };
     let container =
         fields.take(format!("{path}.container_port"), PortRange::new(container_port, last))?;

@@ -169,6 +169,13 @@ fn usable(subnet: IpNetwork) -> Result<(), String> {
     if ip.is_multicast() {
         return Err(format!("{subnet} is multicast"));
     }
+    let link_local = match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    if link_local {
+        return Err(format!("{subnet} is link-local"));
+    }
     if ip.is_loopback() {
         return Err(format!("{subnet} is loopback"));
     }

@@ -53,6 +53,8 @@ fn subnets_are_checked() {
         ("x/24", "spec.subnets[0].subnet"),
         ("224.0.0.0/8", "spec.subnets[0].subnet"),
         ("127.0.0.0/8", "spec.subnets[0].subnet"),
+        ("169.254.0.0/16", "spec.subnets[0].subnet"),
+        ("fe80::/64", "spec.subnets[0].subnet"),
         ("0.0.0.0/0", "spec.subnets[0].subnet"),
     ];
     for (text, field) in cases {
@@ -157,6 +159,10 @@ fn published_ports_are_checked() {
     }
     let bad_ip = v1::PublishedPort { host_ip: "x".into(), ..port((80, 0), (80, 0)) };
     assert_eq!(fields(published(bad_ip)), ["spec.published_ports[0].host_ip"]);
+    for host_ip in ["224.0.0.1", "255.255.255.255", "ff02::1"] {
+        let bad = v1::PublishedPort { host_ip: host_ip.into(), ..port((80, 0), (80, 0)) };
+        assert_eq!(fields(published(bad)), ["spec.published_ports[0].host_ip"], "{host_ip}");
+    }
     let bad_protocol = v1::PublishedPort { protocol: 9, ..port((80, 0), (80, 0)) };
     assert_eq!(fields(published(bad_protocol)), ["spec.published_ports[0].protocol"]);
 }
