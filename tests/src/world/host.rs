@@ -34,8 +34,24 @@ pub(super) fn join_uplink(outside: &Netns) {
     sh(&format!("ip addr add {HOST4}/24 dev uplink0"));
     sh(&format!("ip addr add {HOST6}/64 dev uplink0 nodad"));
     sh("ip link set uplink0 up");
+    outside.enter(|| wait_for_link_local("eth0"));
+    wait_for_link_local("uplink0");
     sh(&format!("ip route add default via {OUTSIDE4}"));
     sh(&format!("ip -6 route add default via {OUTSIDE6}"));
+}
+
+/// Waits until the link has an address by which it seeks and is found; the kernel gives it
+/// one some time after the carrier.
+fn wait_for_link_local(link: &str) {
+    let addresses = "/proc/thread-self/net/if_inet6";
+    for _ in 0..250 {
+        let text = std::fs::read_to_string(addresses).unwrap_or_default();
+        if text.lines().any(|line| line.starts_with("fe80") && line.ends_with(link)) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("{link} got no link-local address within 5 s");
 }
 
 /// An uplink has been up for long: its link-local address, without which a forwarded

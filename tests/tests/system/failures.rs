@@ -90,7 +90,7 @@ fn a_full_bridge_refuses_one_more_port() {
         world.api.create_sandbox("late").await.unwrap();
         let before = world.snapshot().await;
         let refusal = Refusal::expect(world.api.connect("blue", "late", called("eth0")).await);
-        refusal.assert(Code::FailedPrecondition, "");
+        refusal.assert(Code::ResourceExhausted, "");
         assert_eq!(world.snapshot().await, before);
     });
 }

@@ -176,8 +176,11 @@ impl<'a> Executor<'a> {
         link: &IfName,
         address: IpNetwork,
     ) -> Result<(), ApplyError> {
+        // The kernel's own link-local address is tentative for a second or two, and until it
+        // is not, no neighbour is sought for a packet that is forwarded.
+        let ours = place != Place::Host || self.check_ours(link).is_ok();
         let (site, index) = self.link(place, link)?;
-        if place != Place::Host && address.is_ipv6() {
+        if ours && address.is_ipv6() {
             let found = site.socket.link(link.as_str()).map_err(ApplyError::netlink(resource))?;
             if let Some(mac) = found.and_then(|found| found.mac) {
                 let added = site.socket.add_link_local(index, mac.link_local());
