@@ -52,6 +52,10 @@ pub fn network(network: &Network) -> ResourceSet {
             Desired::Link(_) | Desired::Route { .. } | Desired::Publish(_) => {}
         }
     }
+    if network.spec.internal {
+        // Whatever the driver says of the world, or forgets to say.
+        set.insert(Resource::Element(Element::Internal(bridge.clone())));
+    }
     set.insert(Resource::Element(Element::Bridge(bridge.clone())));
     set.insert(Resource::Bridge(bridge_resource(network, link, bridge, filtered)));
     set
@@ -85,7 +89,7 @@ pub fn endpoint(endpoint: &Endpoint, network: &Network) -> ResourceSet {
                 }
             }
             Desired::Address { address, .. } => {
-                set.insert(Resource::Address { place, link: link.clone(), address: *address })
+                set.insert(Resource::Address { place, link: link.clone(), address: *address });
             }
             Desired::Route { destination, via, .. } => set.insert(Resource::Route {
                 place,

@@ -103,16 +103,17 @@ impl AddressSpace {
         let free = self
             .taken
             .lowest_free(first, last)
-            .ok_or_else(|| Exhausted { range: self.range, resting: self.resting.len() })?;
+            .ok_or(Exhausted { range: self.range, resting: self.resting.len() })?;
         self.taken.insert(free, free);
         Ok(address(self.subnet, free))
     }
 
-    /// Takes this address.
+    /// Takes this address. Returns since when it has rested, if it has: whoever gives it
+    /// back unused lets it rest on.
     ///
     /// # Errors
     /// It is outside the subnet, reserved, or held.
-    pub fn claim(&mut self, wanted: IpAddr) -> Result<(), ClaimError> {
+    pub fn claim(&mut self, wanted: IpAddr) -> Result<Option<Timestamp>, ClaimError> {
         let value = number(wanted);
         if !self.subnet.contains(wanted) {
             return Err(ClaimError::Outside { address: wanted, subnet: self.subnet });
@@ -121,14 +122,13 @@ impl AddressSpace {
             return Err(ClaimError::Reserved { address: wanted, subnet: self.subnet });
         }
         if let Some(index) = self.resting.iter().position(|(_, rests)| *rests == value) {
-            self.resting.remove(index);
-            return Ok(());
+            return Ok(self.resting.remove(index).map(|(since, _)| since));
         }
         if self.taken.contains(value) {
             return Err(ClaimError::Taken { address: wanted });
         }
         self.taken.insert(value, value);
-        Ok(())
+        Ok(None)
     }
 
     /// Lets a held address rest from `now` on.

@@ -73,8 +73,8 @@ fn resolve_family(
     occupied: &[Occupied],
 ) -> Result<Subnet, SubnetError> {
     let asked = spec.subnets.iter().enumerate();
-    let asked = asked.filter(|(_, s)| Family::of(s.subnet.ip()) == family);
-    match asked.last() {
+    let mut asked = asked.filter(|(_, s)| Family::of(s.subnet.ip()) == family);
+    match asked.next_back() {
         Some((index, asked)) if !asked.subnet.ip().is_unspecified() => {
             check_networks(index, asked.subnet, occupied)?;
             Ok(complete(asked.subnet, Some(asked)))

@@ -14,7 +14,7 @@ use postern_server::{
     Backend, EndpointFacts, EventItem, NetworkFacts, PageOf, SandboxFacts, SystemFacts,
 };
 
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, detached};
 
 /// A mutation that answers with its object.
 macro_rules! mutation {
@@ -58,7 +58,8 @@ impl<K: Kernel> Backend for Ledger<K> {
     deletion!(disconnect, disconnect_now, Disconnect);
 
     async fn prune_networks(&self, request: PruneNetworks) -> Result<Vec<String>, Refusal> {
-        self.prune_networks_now(request).await
+        let ledger = self.clone();
+        detached(async move { ledger.prune_networks_now(request).await }).await
     }
 
     fn get_network(&self, reference: &str) -> Result<NetworkFacts, Refusal> {
@@ -101,6 +102,7 @@ impl<K: Kernel> Backend for Ledger<K> {
     }
 
     async fn reconcile(&self) -> Result<Plan, Refusal> {
-        self.reconcile_now().await
+        let ledger = self.clone();
+        detached(async move { ledger.reconcile_now().await }).await
     }
 }

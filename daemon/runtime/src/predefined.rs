@@ -133,6 +133,37 @@ async fn make<K: Kernel>(ledger: &Ledger<K>, name: &str, spec: NetworkSpec) -> R
     ledger.create_network_now(intent, true, (None, false)).await.map(drop)
 }
 
+async fn update<K: Kernel>(
+    ledger: &Ledger<K>,
+    network: &Network,
+    wanted: NetworkSpec,
+) -> Result<(), Refusal> {
+    let spec = NetworkSpec { labels: network.spec.labels.clone(), ..wanted };
+    let intent =
+        UpdateNetwork { network: network.name.to_string(), spec, revision: network.revision };
+    ledger.update_network_now(intent, (None, false)).await.map(drop)
+}
+
+/// What is wanted, with what cannot change while it is in use as it is: that the rest is
+/// not done would leave open what was to be shut.
+fn keep(network: &Network, wanted: NetworkSpec) -> NetworkSpec {
+    let mut options = wanted.options;
+    for key in ["default-gateway-ipv4", "default-gateway-ipv6"] {
+        match network.spec.options.get(key) {
+            Some(value) => options.insert(key.to_owned(), value.clone()),
+            None => options.remove(key),
+        };
+    }
+    NetworkSpec {
+        subnets: Vec::new(),
+        ipv4: network.spec.ipv4,
+        ipv6: network.spec.ipv6,
+        mtu: network.spec.mtu,
+        options,
+        ..wanted
+    }
+}
+
 /// Brings the default bridge in line. What cannot change on a living network is made
 /// anew while nothing uses it, and otherwise left as it is, with a warning.
 async fn align<K: Kernel>(
@@ -146,6 +177,7 @@ async fn align<K: Kernel>(
             subnet.subnet == asked.subnet
                 && asked.range.is_none_or(|range| range == subnet.range)
                 && asked.gateway.is_none_or(|gateway| subnet.gateway == Some(gateway))
+                && asked.auxiliary == subnet.auxiliary
         })
     });
     let fixed = |spec: &NetworkSpec| (spec.ipv6, spec.mtu);
@@ -153,17 +185,18 @@ async fn align<K: Kernel>(
         if wanted.icc == network.spec.icc && wanted.options == network.spec.options {
             return Ok(());
         }
-        let spec = NetworkSpec { labels: network.spec.labels.clone(), ..wanted };
-        let intent =
-            UpdateNetwork { network: network.name.to_string(), spec, revision: network.revision };
-        return ledger.update_network_now(intent, (None, false)).await.map(drop);
+        return match update(ledger, network, wanted.clone()).await {
+            // Default gateways, which its endpoints have.
+            Err(_) if endpoints > 0 => update(ledger, network, keep(network, wanted)).await,
+            outcome => outcome,
+        };
     }
     if endpoints > 0 {
         tracing::warn!(
             endpoints,
-            "the default bridge keeps its subnets and mtu: the configuration has others, but it is in use"
+            "the default bridge keeps its subnets, default gateways and mtu: the configuration has others, but it is in use"
         );
-        return Ok(());
+        return update(ledger, network, keep(network, wanted)).await;
     }
     let intent = DeleteNetwork { network: network.name.to_string() };
     ledger.replace_predefined(&intent).await?;

@@ -48,12 +48,17 @@ impl<'a> NetworkDraft<'a> {
             mtu: self.spec.mtu.unwrap_or(default_mtu),
             // Pinned: a bridge without a MAC of its own takes its lowest port's, and
             // every neighbour would learn the gateway anew when that port goes.
-            mac: MacAddr::from_seed(self.id.uuid().as_u64_pair().1),
+            mac: bridge_mac(self.id),
             labels: self.spec.labels.clone(),
             options: self.spec.options.clone(),
             state: self.state.to_vec(),
         }
     }
+}
+
+/// The MAC that a network's own link is offered.
+pub(super) const fn bridge_mac(network: NetworkId) -> MacAddr {
+    MacAddr::from_seed(network.uuid().as_u64_pair().1)
 }
 
 fn context(request_id: Option<&str>) -> Context {

@@ -18,7 +18,7 @@ use postern_planner::{desired, diff};
 use postern_plugin::LoadedDriver;
 
 use super::locks::LockKey;
-use super::ports::{Reserved, stems_from};
+use super::ports::{Reserved, kept_entries, origins};
 use super::state::{Offer, held, resting};
 use super::{Core, Draft, Ledger, Retry, check, new_id, now, outcome, seed};
 
@@ -285,18 +285,19 @@ impl<K: Kernel> Core<K> {
     ) -> Result<Rebinding<'a, K>, Refusal> {
         let mut change = Rebinding { core: self, reserved: None, given_up: Vec::new() };
         let Some(attachment) = &old.attachment else { return Ok(change) };
-        let stays = |binding: &PortBinding| {
-            let mut kept = new.spec.published.iter().filter(|p| old.spec.published.contains(p));
-            kept.any(|published| stems_from(binding, published))
-        };
-        let (mut bindings, given_up): (Vec<_>, Vec<_>) =
-            attachment.bindings.iter().cloned().partition(stays);
+        let origins = origins(&attachment.bindings, &old.spec.published);
+        let (kept, fresh) = kept_entries(&old.spec.published, &new.spec.published);
+        let (mut bindings, mut given_up) = (Vec::new(), Vec::new());
+        for (binding, origin) in attachment.bindings.iter().zip(origins) {
+            let stays = origin.is_some_and(|entry| kept.contains(&entry));
+            if stays { &mut bindings } else { &mut given_up }.push(binding.clone());
+        }
         self.kernel.ports().release(&given_up);
         change.given_up = given_up;
         let reserved = Reserved::take(
             self.kernel.ports(),
             ("published_ports", &new.spec.published),
-            |published| !old.spec.published.contains(published),
+            |index| fresh.contains(&index),
             old,
             self.options.publish_address,
         )?;

@@ -43,6 +43,7 @@ use tokio::sync::{Notify, RwLock};
 use uuid::Uuid;
 
 pub(crate) use outcome::chain;
+pub(crate) use requests::detached;
 
 use feed::Feed;
 use locks::Locks;
@@ -87,6 +88,8 @@ struct Core<K> {
     standstill: RwLock<()>,
     /// One network is made at a time: choosing a subnet looks at all others.
     creating_network: tokio::sync::Mutex<()>,
+    /// One namespace is adopted at a time: it must not be another sandbox's.
+    adopting: tokio::sync::Mutex<()>,
     feed: Feed,
     /// Wakes the repair when a change failed in the kernel.
     failed: Notify,
@@ -139,6 +142,7 @@ impl<K: Kernel> Ledger<K> {
             locks: Locks::default(),
             standstill: RwLock::default(),
             creating_network: tokio::sync::Mutex::default(),
+            adopting: tokio::sync::Mutex::default(),
             feed,
             failed: Notify::new(),
             started: now(),
@@ -237,14 +241,17 @@ impl<K: Kernel> Core<K> {
         })
     }
 
-    /// Notes which namespace each sandbox has now.
+    /// Notes which namespace each sandbox has now: an adopted one the one that was
+    /// adopted, one of ours the one at its path.
     fn note_namespaces(&self) {
         let sandboxes: Vec<Sandbox> = self.state().topology().sandboxes().cloned().collect();
-        for sandbox in sandboxes.iter().filter(|sandbox| !sandbox.is_host()) {
-            if let Ok(identity) = self.kernel.identify(&sandbox.path) {
-                self.state().namespaces.insert(identity, sandbox.id);
-            }
-        }
+        let own = sandboxes.iter().filter(|sandbox| !sandbox.is_host());
+        let noted = own.filter_map(|sandbox| {
+            let identity = sandbox.identity.or_else(|| self.kernel.identify(&sandbox.path).ok())?;
+            Some((identity, sandbox.id))
+        });
+        let noted = noted.collect();
+        self.state().namespaces = noted;
     }
 
     /// Tells watchers of a change that is true now.

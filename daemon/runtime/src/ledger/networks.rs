@@ -61,6 +61,8 @@ impl<K: Kernel> Ledger<K> {
         let name = LockKey::NetworkName(intent.name.to_string());
         let _name = core.locks.write(name).await;
         let mut network = core.draft_network(intent, predefined, retry).await?;
+        // Nobody joins it before it is there.
+        let _network = core.locks.write(LockKey::Network(network.id)).await;
         let plan = plan_between(None, Some(&network));
         if validate_only {
             return Ok(Outcome { object: network, plan: Some(plan) });
@@ -94,7 +96,7 @@ impl<K: Kernel> Ledger<K> {
         let UpdateNetwork { network, spec, revision } = intent;
         let id = check::network(core.state().topology(), &network)?.id;
         let _network = core.locks.write(LockKey::Network(id)).await;
-        let old = check::network(core.state().topology(), &network)?.clone();
+        let old = check::network(core.state().topology(), &id.to_string())?.clone();
         check::revision(ObjectKind::Network, &old.name, revision, old.revision)?;
         let mut new = core.redraft_network(&old, spec, retry).await?;
         let mut plan = plan_between(Some(&old), Some(&new));
@@ -138,7 +140,7 @@ impl<K: Kernel> Ledger<K> {
         let _moving = core.standstill.read().await;
         let id = check::network(core.state().topology(), &intent.network)?.id;
         let _network = core.locks.write(LockKey::Network(id)).await;
-        let network = core.deletable(&intent.network, predefined)?;
+        let network = core.deletable(&id.to_string(), predefined)?;
         let plan = plan_between(Some(&network), None);
         if validate_only {
             return Ok(Outcome { object: network, plan: Some(plan) });
@@ -193,6 +195,10 @@ impl<K: Kernel> Ledger<K> {
         Ok(pruned)
     }
 }
+
+/// Options of which endpoints have got the effect.
+const ENDPOINTS_LIVE_BY: [&str; 3] =
+    ["inhibit-gateway", "default-gateway-ipv4", "default-gateway-ipv6"];
 
 impl<K: Kernel> Core<K> {
     async fn draft_network(
@@ -286,6 +292,7 @@ impl<K: Kernel> Core<K> {
         retry: Option<&Retry>,
     ) -> Result<Network, Refusal> {
         let spec = unchangeable(old, spec)?;
+        self.check_in_use(old, &spec)?;
         let driver = self.driver(spec.driver.as_str())?;
         check::options(driver.info(), OptionScope::Network, &spec.options)?;
         let draft = NetworkDraft { spec: &spec, ..NetworkDraft::of(old) };
@@ -293,6 +300,21 @@ impl<K: Kernel> Core<K> {
         let (decision, _) = self.ask_network(&driver, &draft, request_id).await?;
         let driver_digest = driver.info().digest.clone();
         Ok(Network { spec, decision, driver_digest, ..old.clone() })
+    }
+
+    /// Endpoints keep what they got when they joined; what they got their default route by
+    /// can change only while there are none.
+    fn check_in_use(&self, old: &Network, spec: &NetworkSpec) -> Result<(), Refusal> {
+        if self.state().topology().endpoint_count(old.id) == 0 {
+            return Ok(());
+        }
+        let differs = |key: &&&str| spec.options.get(**key) != old.spec.options.get(**key);
+        let changed = ENDPOINTS_LIVE_BY.iter().filter(differs).map(|key| FieldViolation {
+            field: format!("spec.options[\"{key}\"]"),
+            description: "cannot change while the network has endpoints".to_owned(),
+        });
+        let changed: Vec<_> = changed.collect();
+        if changed.is_empty() { Ok(()) } else { Err(Refusal::fields(changed)) }
     }
 
     fn forbidden(&self, old: &Network, new: &Network) -> Vec<postern_model::plan::Flows> {

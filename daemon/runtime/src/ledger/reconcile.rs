@@ -95,7 +95,6 @@ impl<K: Kernel> Ledger<K> {
             }
         }
         let Repairs { done, .. } = self.repair().await?;
-        core.note_namespaces();
         let changes = done.steps.len() + done.add.len() + done.remove.len();
         tracing::info!(changes, "kernel state taken over");
         Ok(())
@@ -143,6 +142,8 @@ impl<K: Kernel> Ledger<K> {
             let pair = (restricted(&observed, set), set.clone());
             core.repair(name, pair, &parts, &mut repairs).await;
         }
+        // Namespaces that were gone have been made anew.
+        core.note_namespaces();
         Ok(repairs)
     }
 

@@ -10,6 +10,15 @@ use postern_model::refusal::{Class, Refusal};
 use super::locks::LockKey;
 use super::{Ledger, Retry, outcome};
 
+/// Runs something to its end in a task of its own: a caller that goes away, and his future
+/// with him, must not leave it half-done.
+pub(crate) async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    let done = tokio::spawn(work).await;
+    done.unwrap_or_else(|error| Err(outcome::internal("PANIC", &error)))
+}
+
 /// What a mutation runs with: the request's id, and whether it only validates.
 pub(crate) type Run = (Option<Retry>, bool);
 
@@ -29,16 +38,21 @@ impl<K: Kernel> Ledger<K> {
     {
         let Mutation { intent, request_id, digest, validate_only } = mutation;
         let retry = request_id.filter(|_| !validate_only).map(|id| Retry { id, digest });
-        let _one_try = match &retry {
+        let one_try = match &retry {
             Some(retry) => Some(self.0.locks.write(LockKey::Request(retry.id.clone())).await),
             None => None,
         };
         if let Some(uid) = self.earlier(retry.as_ref())? {
             return again(self, &uid).map(|object| Outcome { object, plan: None });
         }
-        // In a task of its own: dropping the caller's future must not stop it.
-        let task = tokio::spawn(run(self.clone(), intent, (retry, validate_only)));
-        task.await.unwrap_or_else(|error| Err(outcome::internal("PANIC", &error)))
+        let run = run(self.clone(), intent, (retry, validate_only));
+        detached(async move {
+            let outcome = run.await;
+            // A retry waits for the outcome, not for the first caller.
+            drop(one_try);
+            outcome
+        })
+        .await
     }
 
     /// The uid of the object that an earlier try of this request made.

@@ -39,8 +39,13 @@ impl<K: Kernel> Ledger<K> {
     ) -> Result<Outcome<Sandbox>, Refusal> {
         let core = &*self.0;
         let _moving = core.standstill.read().await;
+        let adopts =
+            matches!(intent.spec.namespace, NamespaceSpec::Path(_) | NamespaceSpec::Pid(_));
+        let _adopting = if adopts { Some(core.adopting.lock().await) } else { None };
         let _name = core.locks.write(LockKey::SandboxName(intent.name.to_string())).await;
         let mut sandbox = core.draft_sandbox(intent)?;
+        // Nobody joins it before it is there.
+        let _sandbox = core.locks.write(LockKey::Sandbox(sandbox.id)).await;
         let plan = core.sandbox_plan(&sandbox, &ResourceSet::default());
         if validate_only {
             return Ok(Outcome { object: sandbox, plan: Some(plan) });
@@ -76,7 +81,7 @@ impl<K: Kernel> Ledger<K> {
         let UpdateSandbox { sandbox, labels, revision } = intent;
         let id = check::sandbox(core.state().topology(), &sandbox)?.id;
         let _sandbox = core.locks.write(LockKey::Sandbox(id)).await;
-        let mut new = check::sandbox(core.state().topology(), &sandbox)?.clone();
+        let mut new = check::sandbox(core.state().topology(), &id.to_string())?.clone();
         check::revision(ObjectKind::Sandbox, &new.name, revision, new.revision)?;
         new.spec.labels = labels;
         if validate_only {
@@ -117,7 +122,7 @@ impl<K: Kernel> Ledger<K> {
             }
         }
         let _sandbox = core.locks.write(LockKey::Sandbox(id)).await;
-        let sandbox = core.emptied(&intent.sandbox, validate_only)?;
+        let sandbox = core.emptied(&id.to_string(), validate_only)?;
         let plan = core.removal_plan(&sandbox);
         if validate_only {
             return Ok(Outcome { object: sandbox, plan: Some(plan) });

@@ -31,6 +31,8 @@ pub(crate) struct State {
 pub(crate) struct Offer {
     pub(crate) network: NetworkId,
     pub(crate) addresses: Vec<IpNetwork>,
+    /// Those that were resting, and since when: given back, they rest on.
+    pub(crate) rested: Vec<(IpAddr, Timestamp)>,
     pub(crate) mac: MacAddr,
 }
 
@@ -110,7 +112,8 @@ impl State {
         (now, rest): (Timestamp, Duration),
     ) -> Result<(Offer, Vec<Put>), Refusal> {
         let mac = self.offer_mac(network.id, spec.mac, seed)?;
-        let mut offer = Offer { network: network.id, addresses: Vec::new(), mac };
+        let mut offer =
+            Offer { network: network.id, addresses: Vec::new(), rested: Vec::new(), mac };
         let mut woken = Vec::new();
         for family in Family::ALL {
             let wanted = match family {
@@ -118,7 +121,10 @@ impl State {
                 Family::V6 => spec.ipv6.map(IpAddr::V6),
             };
             match self.offer_address(network, family, wanted, (now, rest), &mut woken) {
-                Ok(address) => offer.addresses.extend(address),
+                Ok((address, since)) => {
+                    offer.rested.extend(address.map(|a| a.ip()).zip(since));
+                    offer.addresses.extend(address);
+                }
                 Err(refusal) => {
                     self.give_back(&offer);
                     // What was woken is free in memory; that its lease stays on disk
@@ -138,7 +144,7 @@ impl State {
         seed: u64,
     ) -> Result<MacAddr, Refusal> {
         if let Some(mac) = wanted {
-            if self.macs.contains(&(network, mac)) {
+            if self.macs.contains(&(network, mac)) || mac == super::ask::bridge_mac(network) {
                 let description = format!("{mac} is taken on this network");
                 let refusal = Refusal::new(Class::Exists, "MAC_TAKEN", description);
                 return Err(refusal.at("spec.mac_address"));
@@ -158,31 +164,35 @@ impl State {
         wanted: Option<IpAddr>,
         (now, rest): (Timestamp, Duration),
         woken: &mut Vec<Put>,
-    ) -> Result<Option<IpNetwork>, Refusal> {
+    ) -> Result<(Option<IpNetwork>, Option<Timestamp>), Refusal> {
         let field = match family {
             Family::V4 => "spec.ipv4_address",
             Family::V6 => "spec.ipv6_address",
         };
         let Some(space) = self.spaces.get_mut(&(network.id, family)) else {
             return match wanted {
-                None => Ok(None),
+                None => Ok((None, None)),
                 Some(_) => Err(Refusal::field(field, "is of a family the network does not have")),
             };
         };
         let rested = space.wake(now, rest).into_iter();
         woken.extend(rested.map(|address| Put::LeaseGone(network.id, address)));
-        let address = match wanted {
+        let (address, since) = match wanted {
             Some(wanted) => {
-                space.claim(wanted).map(|()| wanted).map_err(|error| claim(field, &error))?
+                let since = space.claim(wanted).map_err(|error| claim(field, &error))?;
+                (wanted, since)
             }
-            None => space.offer().map_err(|error| {
-                Refusal::new(Class::Exhausted, "NO_ADDRESS_FREE", error.to_string())
-            })?,
+            None => {
+                let offered = space.offer().map_err(|error| {
+                    Refusal::new(Class::Exhausted, "NO_ADDRESS_FREE", error.to_string())
+                })?;
+                (offered, None)
+            }
         };
         let length = space.subnet().prefix();
         let with_length = IpNetwork::new(address, length)
             .map_err(|error| Refusal::new(Class::Internal, "PREFIX_LENGTH", error.to_string()))?;
-        Ok(Some(with_length))
+        Ok((Some(with_length), since))
     }
 
     /// Takes an offer back that was never committed.
@@ -192,6 +202,10 @@ impl State {
             let key = (offer.network, Family::of(address.ip()));
             if let Some(space) = self.spaces.get_mut(&key) {
                 space.release(address.ip());
+                let since = offer.rested.iter().find(|(rested, _)| *rested == address.ip());
+                if let Some((_, since)) = since {
+                    space.rest(address.ip(), *since);
+                }
             }
         }
     }

@@ -268,10 +268,10 @@ fn all_published(
     path: &str,
     ports: Vec<v1::PublishedPort>,
 ) -> Option<Vec<PublishedPort>> {
-    all(fields, path, ports, published)
+    all(fields, path, ports, |fields, path, port| published(fields, &path, port))
 }
 
-fn published(fields: &mut Fields, path: String, port: v1::PublishedPort) -> Option<PublishedPort> {
+fn published(fields: &mut Fields, path: &str, port: v1::PublishedPort) -> Option<PublishedPort> {
     let v1::PublishedPort {
         protocol: number,
         host_ip,
@@ -288,7 +288,7 @@ fn published(fields: &mut Fields, path: String, port: v1::PublishedPort) -> Opti
     let last = if container_port_end == 0 { container_port } else { container_port_end };
     let container =
         fields.take(format!("{path}.container_port"), PortRange::new(container_port, last))?;
-    let host = host_ports(fields, &path, host_port, host_port_end, container)?;
+    let host = host_ports(fields, path, host_port, host_port_end, container)?;
     Some(PublishedPort { protocol: protocol?, host_ip, host, container })
 }
 
@@ -394,7 +394,7 @@ fn spec_out(spec: EndpointSpec) -> v1::EndpointSpec {
         gateway_priority,
         aliases: aliases.into_iter().map(String::from).collect(),
         exposed_ports: exposed.into_iter().map(exposed_out).collect(),
-        published_ports: published.into_iter().map(published_out).collect(),
+        published_ports: published.iter().map(published_out).collect(),
         labels: labels.into_iter().collect(),
         options: options.into_iter().collect(),
     }
@@ -414,7 +414,7 @@ fn exposed_out(exposed: ExposedPort) -> v1::ExposedPort {
     }
 }
 
-fn published_out(published: PublishedPort) -> v1::PublishedPort {
+fn published_out(published: &PublishedPort) -> v1::PublishedPort {
     let (host_port, host_port_end) = match published.host {
         HostPorts::Ephemeral => (0, 0),
         HostPorts::Exactly(range) | HostPorts::FirstFreeOf(range) => {
