@@ -1,5 +1,6 @@
 //! `cargo xtask bench`.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
@@ -17,6 +18,14 @@ pub(crate) fn attach(json: Option<&Path>, endpoints: &[u32]) -> Result<(), Failu
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
     let mut bench = Command::new(target.join("release/postern-bench"));
+    println!("the driver alone ...");
+    let rows = target.join("driver-call.json");
+    let file = File::create(&rows).map_err(|e| Failure::during(rows.display(), e))?;
+    let mut call = cargo();
+    call.args(["run", "--release", "--locked", "--quiet", "-p", "postern-plugin"]);
+    call.args(["--example", "driver-call"]);
+    run(call.stdout(file))?;
+    bench.arg("--beside").arg(&rows);
     bench.arg("--endpoints");
     bench.arg(endpoints.iter().map(u32::to_string).collect::<Vec<_>>().join(","));
     if let Some(path) = json {

@@ -68,11 +68,26 @@ pub fn main() -> ExitCode {
             Err(error) => failed(&error),
         };
     }
+    limit_arenas();
     match start(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
 }
+
+/// Keeps the allocator to two arenas. By default glibc makes up to eight for each core,
+/// and every visit of a namespace is a thread of its own: memory that is freed in one
+/// arena is of no use to the others, and the daemon would seem to grow.
+#[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "there is no safe wrapper for mallopt(3)")]
+fn limit_arenas() {
+    // SAFETY: called before there are threads; the arguments are documented ones. That it
+    // may be refused is of no consequence.
+    let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, 2) };
+}
+
+#[cfg(not(target_env = "gnu"))]
+const fn limit_arenas() {}
 
 fn failed(error: &dyn std::error::Error) -> ExitCode {
     eprintln!("posternd: {}", chain(error));

@@ -2,7 +2,7 @@
 //! and model.
 //!
 //! Every field of every request is checked here and nowhere else: what leaves
-//! [`convert`] is an intent of the model, or a refusal that names the field.
+//! `convert` is an intent of the model, or a refusal that names the field.
 
 mod backend;
 mod convert;

@@ -23,7 +23,7 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 use super::endpoints::{draft, gone};
 use super::locks::LockKey;
 use super::ports::Reserved;
-use super::{Committed, Core, Ledger, Retry, check, outcome};
+use super::{Committed, Core, Draft, Ledger, Retry, check, outcome};
 
 /// The locks of a call about an endpoint: network, sandbox, endpoint.
 pub(super) type EndpointLocks =
@@ -126,6 +126,19 @@ fn outside_only(mut plan: Plan, sandbox: SandboxId) -> Plan {
     plan
 }
 
+/// What watchers are told of an endpoint and the sandbox it joins or leaves.
+fn draft_in<'a>(
+    endpoint: &Endpoint,
+    network: &Network,
+    sandbox: &Sandbox,
+    action: Action,
+    request: Option<&'a Retry>,
+) -> Draft<'a> {
+    let mut draft = draft(endpoint, network, action, request);
+    draft.attributes.insert("sandbox".to_owned(), sandbox.name.to_string());
+    draft
+}
+
 /// That a name is taken in the sandbox's namespace is about the interface's name.
 fn at_interface(refusal: Refusal) -> Refusal {
     if refusal.reason == outcome::LINK_EXISTS { refusal.at("spec.interface_name") } else { refusal }
@@ -154,7 +167,7 @@ impl<K: Kernel> Ledger<K> {
         if validate_only {
             return Ok(Outcome { object: new, plan: Some(plan) });
         }
-        let committed = core.commit_joined(&mut new, &network, retry)?;
+        let committed = core.commit_joined(&mut new, &network, &sandbox, retry)?;
         match core.realize(&plan).await {
             Ok(()) => {
                 reserved.keep();
@@ -192,7 +205,7 @@ impl<K: Kernel> Ledger<K> {
         // One change with two events: there is no moment at which only half of it is done.
         let about = vec![
             draft(&drafted.endpoint, &network, Action::Created, retry),
-            draft(&new, &network, Action::Joined, retry),
+            draft_in(&new, &network, &sandbox, Action::Joined, retry),
         ];
         let committed = core.commit(about, |generation| {
             new.revision = generation;
@@ -228,7 +241,7 @@ impl<K: Kernel> Ledger<K> {
         if validate_only {
             return Ok(Outcome { object: new, plan: Some(plan) });
         }
-        let committed = core.commit_left(&old, &mut new, &network, retry)?;
+        let committed = core.commit_left(&old, &mut new, (&network, &sandbox), retry)?;
         let realized = core.realize(&plan).await;
         core.release_ports(&old);
         core.settle(committed);
@@ -255,16 +268,15 @@ impl<K: Kernel> Core<K> {
         (retry, validate_only): (Option<&Retry>, bool),
     ) -> Result<Outcome<Endpoint>, Refusal> {
         let (_locks, old, network) = self.lock_endpoint(reference).await?;
-        let plan = match self.joined_sandbox(&old) {
-            Ok(sandbox) => self.cleanup(&sandbox, &network, (Some(&old), None)),
-            Err(_) => Plan::default(),
-        };
+        let sandbox = self.joined_sandbox(&old).ok();
+        let cleanup = |sandbox| self.cleanup(sandbox, &network, (Some(&old), None));
+        let plan = sandbox.as_ref().map(cleanup).unwrap_or_default();
         if validate_only {
             return Ok(Outcome { object: old, plan: Some(plan) });
         }
         let mut about = vec![draft(&old, &network, Action::Deleted, retry)];
-        if old.attachment.is_some() {
-            about.insert(0, draft(&old, &network, Action::Left, retry));
+        if let Some(sandbox) = &sandbox {
+            about.insert(0, draft_in(&old, &network, sandbox, Action::Left, retry));
         }
         let committed = self.commit(about, |_| gone(&old))?;
         let realized = self.realize(&plan).await;
@@ -360,9 +372,10 @@ impl<K: Kernel> Core<K> {
         &self,
         endpoint: &mut Endpoint,
         network: &Network,
+        sandbox: &Sandbox,
         retry: Option<&Retry>,
     ) -> Result<Committed, Refusal> {
-        let about = draft(endpoint, network, Action::Joined, retry);
+        let about = draft_in(endpoint, network, sandbox, Action::Joined, retry);
         self.commit(vec![about], |generation| {
             endpoint.revision = generation;
             vec![Put::Endpoint(Box::new(endpoint.clone()))]
@@ -373,10 +386,11 @@ impl<K: Kernel> Core<K> {
         &self,
         old: &Endpoint,
         new: &mut Endpoint,
-        network: &Network,
+        (network, sandbox): (&Network, &Sandbox),
         retry: Option<&Retry>,
     ) -> Result<Committed, Refusal> {
-        self.commit(vec![draft(old, network, Action::Left, retry)], |generation| {
+        let about = draft_in(old, network, sandbox, Action::Left, retry);
+        self.commit(vec![about], |generation| {
             new.revision = generation;
             vec![Put::Endpoint(Box::new(new.clone()))]
         })

@@ -73,9 +73,6 @@ pub(super) fn draft<'a>(
         let key = if address.is_ipv4() { "ipv4" } else { "ipv6" };
         attributes.insert(key.to_owned(), address.ip().to_string());
     }
-    if let Some(sandbox) = endpoint.sandbox() {
-        attributes.insert("sandbox".to_owned(), sandbox.to_string());
-    }
     Draft {
         kind: ObjectKind::Endpoint,
         action,

@@ -16,6 +16,8 @@ struct Wanted {
     endpoints: Vec<u32>,
     json: Option<PathBuf>,
     netavark: Option<PathBuf>,
+    /// Rows that another program has measured.
+    beside: Option<PathBuf>,
 }
 
 fn wanted(args: impl Iterator<Item = String>) -> Result<Wanted, String> {
@@ -31,6 +33,7 @@ fn wanted(args: impl Iterator<Item = String>) -> Result<Wanted, String> {
             }
             "--json" => wanted.json = Some(value.into()),
             "--netavark" => wanted.netavark = Some(value.into()),
+            "--beside" => wanted.beside = Some(value.into()),
             _ => return Err(format!("{flag} is no flag of this program")),
         }
     }
@@ -45,7 +48,17 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut rows: Vec<Row> = Vec::new();
+    let beside = wanted.beside.as_ref().map(|path| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        row::read(&text).ok_or_else(|| format!("{}: no rows", path.display()))
+    });
+    let mut rows: Vec<Row> = match beside.transpose() {
+        Ok(rows) => rows.unwrap_or_default(),
+        Err(message) => {
+            eprintln!("error: {message}");
+            return ExitCode::from(2);
+        }
+    };
     for size in &wanted.endpoints {
         println!("postern at {size} endpoints ...");
         rows.extend(attach::measure(*size));

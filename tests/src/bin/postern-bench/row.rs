@@ -1,5 +1,6 @@
 //! One measurement, and how many of them are shown.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     /// What was done.
-    pub(crate) work: &'static str,
+    pub(crate) work: Cow<'static, str>,
     /// Who did it.
-    pub(crate) subject: &'static str,
+    pub(crate) subject: Cow<'static, str>,
     /// How many endpoints there were already.
     pub(crate) size: u32,
     /// How often it was done.
@@ -42,12 +43,37 @@ impl Row {
     ) -> Self {
         times.sort_unstable();
         let (p50, p95) = (percentile(&times, 0.5), percentile(&times, 0.95));
-        Self { work, subject, size, n: times.len(), p50, p95, qps: None, rss_kib: None }
+        Self { p50, p95, ..Self::of(work, subject, size, times.len()) }
     }
 
     /// A row of one number that is no time.
     pub(crate) const fn of(work: &'static str, subject: &'static str, size: u32, n: usize) -> Self {
-        Self { work, subject, size, n, p50: None, p95: None, qps: None, rss_kib: None }
+        Self {
+            work: Cow::Borrowed(work),
+            subject: Cow::Borrowed(subject),
+            size,
+            n,
+            p50: None,
+            p95: None,
+            qps: None,
+            rss_kib: None,
+        }
+    }
+
+    /// A row that another program measured, as [`json()`] writes it.
+    fn read(object: &Value) -> Option<Self> {
+        let text = |key: &str| object[key].as_str().map(|text| Cow::Owned(text.to_owned()));
+        let number = |key: &str| object[key].as_u64();
+        Some(Self {
+            work: text("work")?,
+            subject: text("subject")?,
+            size: u32::try_from(number("size")?).ok()?,
+            n: usize::try_from(number("n")?).ok()?,
+            p50: object["p50_ms"].as_f64(),
+            p95: object["p95_ms"].as_f64(),
+            qps: object["qps"].as_f64(),
+            rss_kib: object["rss_kib"].as_f64(),
+        })
     }
 
     fn object(&self) -> Value {
@@ -67,6 +93,12 @@ impl Row {
         }
         object
     }
+}
+
+/// The rows of an array of objects; none if it is not one.
+pub(crate) fn read(text: &str) -> Option<Vec<Row>> {
+    let array: Value = serde_json::from_str(text).ok()?;
+    array.as_array()?.iter().map(Row::read).collect()
 }
 
 /// The rows as an array of objects.
@@ -130,5 +162,6 @@ mod tests {
         assert_eq!(parsed[0]["size"], 10);
         assert!(parsed[0].get("qps").is_none());
         assert!(table(&rows).contains("1.00"));
+        assert_eq!(json(&read(&json(&rows)).unwrap()), json(&rows));
     }
 }
