@@ -85,6 +85,8 @@ impl Open {
         };
         let directory = namespace::directory(&settings.run_dir);
         fs::create_dir_all(&directory).map_err(failed(&directory.display().to_string()))?;
+        let removed = namespace::remove_unpinned(&settings.run_dir);
+        removed.map_err(failed(&directory.display().to_string()))?;
         let features = Features::probe();
         tracing::info!(?features, "kernel");
         let tables = Nft::open().map_err(nft)?;

@@ -142,6 +142,24 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes the files of namespaces that a run was cut off while it made them: nothing is
+/// pinned there. Other files in the directory are somebody else's.
+pub(crate) fn remove_unpinned(run_dir: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(directory(run_dir)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let ours = name.is_some_and(|name| name.parse::<SandboxId>().is_ok());
+        let pinned = statfs(&path).is_ok_and(|kind| kind.filesystem_type() == NSFS_MAGIC);
+        if ours && !pinned {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 fn on_a_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     thread::scope(|scope| {
         let visitor = thread::Builder::new().name("netns".into()).spawn_scoped(scope, work)?;

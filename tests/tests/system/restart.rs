@@ -1,6 +1,6 @@
 //! The daemon's death changes nothing in the data path; its start adopts what is there.
 
-use postern_tests::command::{run, sh};
+use postern_tests::command::{binary, run, sh};
 use postern_tests::traffic::{self, Conversation, Server};
 use postern_tests::{HOST4, Netns, World, ask};
 
@@ -142,5 +142,39 @@ fn a_crash_in_the_middle_of_work_leaves_a_whole() {
         }
         world.api.delete_network("blue").await.unwrap();
         world.assert_only_predefined().await;
+    });
+}
+
+#[test]
+fn a_second_daemon_of_the_namespace_is_refused() {
+    World::run(async |world| {
+        let (_web, _server) = furnish(world).await;
+        let before = world.snapshot().await;
+        // Folders of its own, so that nothing but the namespace is shared.
+        let program = binary("posternd").display().to_string();
+        let folders = ["--state-dir=/run/second/state", "--run-dir=/run/second/run"];
+        let second = run("timeout", &["10", &program, folders[0], folders[1]]);
+        assert_ne!(second.code, Some(0));
+        assert!(second.stderr.contains("network namespace"), "{}", second.stderr);
+        assert_eq!(world.snapshot().await, before);
+        world.assert_agrees().await;
+    });
+}
+
+#[test]
+fn what_somebody_deleted_is_repaired_in_one_pass() {
+    World::run(async |world| {
+        let (web, _server) = furnish(world).await;
+        let bridge = world.api.network("blue").await.unwrap().bridge;
+        sh(&format!("ip link del {bridge}"));
+        sh("nft flush table inet postern");
+        assert!(!world.api.drift().await.unwrap().is_empty());
+        let repaired = world.cli(&["reconcile"]);
+        assert_eq!(repaired.code, Some(0), "{}", repaired.stderr);
+        assert!(world.api.drift().await.unwrap().is_empty());
+        world.assert_agrees().await;
+        assert!(web.enter(|| sh("ip route")).contains("default via 10.1.0.1"));
+        // The server went on listening all the time; only its interface is new.
+        assert!(traffic::tcp(&world.outside, &format!("{HOST4}:8080")).is_some());
     });
 }
