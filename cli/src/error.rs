@@ -79,6 +79,14 @@ pub(crate) enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The sandbox's files cannot be put into place.
+    #[error("cannot mount the sandbox's files at {}: {source}", path.display())]
+    Mount {
+        /// Where.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// The command cannot be run.
     #[error("cannot run {program}: {source}")]
     Run {

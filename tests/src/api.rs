@@ -10,11 +10,12 @@ use postern_proto::v1::sandbox_service_client::SandboxServiceClient;
 use postern_proto::v1::system_service_client::SystemServiceClient;
 use postern_proto::v1::watch_events_response::Item;
 use postern_proto::v1::{
-    ConnectRequest, CreateNetworkRequest, CreateSandboxRequest, DeleteNetworkRequest,
-    DeleteSandboxRequest, DisconnectRequest, Endpoint, EndpointSpec, Filter, GetDriftRequest,
-    GetEndpointRequest, GetInfoRequest, GetInfoResponse, GetNetworkRequest, GetSandboxRequest,
-    ListEndpointsRequest, ListNetworksRequest, ListSandboxesRequest, Network, NetworkSpec,
-    PageRequest, PlanStep, Sandbox, SandboxSpec, WatchEventsRequest, WatchEventsResponse,
+    AddLinkRequest, ConnectRequest, CreateNetworkRequest, CreateSandboxRequest,
+    DeleteNetworkRequest, DeleteSandboxRequest, DisconnectRequest, Endpoint, EndpointSpec, Filter,
+    GetDriftRequest, GetEndpointRequest, GetInfoRequest, GetInfoResponse, GetNetworkRequest,
+    GetSandboxRequest, Link, ListEndpointsRequest, ListNetworksRequest, ListSandboxesRequest,
+    Network, NetworkSpec, PageRequest, PlanStep, RemoveLinkRequest, Sandbox, SandboxSpec,
+    WatchEventsRequest, WatchEventsResponse,
 };
 use tokio::time::timeout;
 use tonic::transport::Channel;
@@ -131,6 +132,35 @@ impl Api {
     pub async fn sandbox(&self, name: &str) -> Result<Sandbox, Status> {
         let request = GetSandboxRequest { sandbox: name.into() };
         whole(self.sandboxes.clone().get(request).await?.into_inner().sandbox)
+    }
+
+    /// Adds a link to a sandbox.
+    ///
+    /// # Errors
+    /// The daemon's refusal.
+    pub async fn add_link(
+        &self,
+        sandbox: &str,
+        source: &str,
+        alias: &str,
+    ) -> Result<Sandbox, Status> {
+        let link = Link { source: source.into(), alias: alias.into() };
+        let request =
+            AddLinkRequest { sandbox: sandbox.into(), link: Some(link), ..Default::default() };
+        whole(self.sandboxes.clone().add_link(request).await?.into_inner().sandbox)
+    }
+
+    /// Removes a link of a sandbox.
+    ///
+    /// # Errors
+    /// The daemon's refusal.
+    pub async fn remove_link(&self, sandbox: &str, alias: &str) -> Result<Sandbox, Status> {
+        let request = RemoveLinkRequest {
+            sandbox: sandbox.into(),
+            alias: alias.into(),
+            ..Default::default()
+        };
+        whole(self.sandboxes.clone().remove_link(request).await?.into_inner().sandbox)
     }
 
     /// Deletes a sandbox, its endpoints first if `force`.

@@ -1,7 +1,9 @@
 //! Short forms of what tests ask for.
 
 use postern_proto::v1::sandbox_spec::Namespace;
-use postern_proto::v1::{EndpointSpec, NetworkSpec, Protocol, PublishedPort, SandboxSpec, Subnet};
+use postern_proto::v1::{
+    EndpointSpec, ExposedPort, NetworkSpec, Protocol, PublishedPort, SandboxSpec, Subnet,
+};
 
 /// A `bridge` network with these subnets.
 pub fn network(subnets: &[&str]) -> NetworkSpec {
@@ -32,6 +34,18 @@ pub fn address(ipv4: &str) -> EndpointSpec {
 /// An endpoint with published ports.
 pub fn publish(ports: &[PublishedPort]) -> EndpointSpec {
     EndpointSpec { published_ports: ports.to_vec(), ..Default::default() }
+}
+
+/// An endpoint that exposes TCP ports.
+pub fn expose(ports: &[u32]) -> EndpointSpec {
+    let exposed = ports.iter().map(|port| ExposedPort { port: *port, ..Default::default() });
+    EndpointSpec { exposed_ports: exposed.collect(), ..Default::default() }
+}
+
+/// A network that keeps its neighbours apart.
+pub fn apart(mut spec: NetworkSpec) -> NetworkSpec {
+    spec.icc = Some(false);
+    spec
 }
 
 /// A TCP port: `host_port` of the host leads to `container_port`.

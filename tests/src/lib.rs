@@ -20,6 +20,7 @@
 
 pub mod ask;
 pub mod command;
+pub mod dns;
 pub mod traffic;
 
 mod api;

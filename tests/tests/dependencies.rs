@@ -37,6 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("postern-store", &["postern-model"]),
     ("postern-plugin", &["postern-model"]),
     ("postern-kernel", &["postern-model"]),
+    ("postern-resolver", &["postern-model"]),
     ("postern-server", &["postern-model", "postern-proto"]),
     (
         "postern-runtime",
@@ -46,6 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "postern-planner",
             "postern-plugin",
             "postern-proto",
+            "postern-resolver",
             "postern-server",
             "postern-store",
         ],
@@ -73,6 +75,7 @@ const CONFINED: &[(&str, &[&str])] = &[
         "tonic",
         &["postern-proto", "postern-server", "postern-runtime", "postern-cli", "postern-tests"],
     ),
+    ("hickory-proto", &["postern-resolver"]),
     ("wit-bindgen", &["postern-sdk"]),
 ];
 

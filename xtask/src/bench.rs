@@ -1,23 +1,43 @@
 //! `cargo xtask bench`.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{Failure, cargo, has, need_root, root, run};
 use crate::setup;
 
-/// Builds for release and measures; the measuring itself is a program of the tests' crate,
-/// which has a client of the API.
-pub(crate) fn attach(json: Option<&Path>, endpoints: &[u32]) -> Result<(), Failure> {
+/// Builds for release; the measuring itself is a program of the tests' crate, which has a
+/// client of the API.
+fn build() -> Result<PathBuf, Failure> {
     need_root("the benchmark")?;
     setup::programs()?;
     setup::driver_target()?;
     let packages = ["-p", "posternd", "-p", "postern-tests", "--bins"];
     run(cargo().args(["build", "--release", "--locked"]).args(packages))?;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
-    let mut bench = Command::new(target.join("release/postern-bench"));
+    Ok(std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into))
+}
+
+/// The measuring program with what every benchmark is told.
+fn measuring(
+    target: &Path,
+    bench: &str,
+    sizes: &[u32],
+    json: Option<&Path>,
+) -> Result<Command, Failure> {
+    let mut command = Command::new(target.join("release/postern-bench"));
+    command.arg(bench).arg("--sizes");
+    command.arg(sizes.iter().map(u32::to_string).collect::<Vec<_>>().join(","));
+    if let Some(path) = json {
+        let path = std::path::absolute(path).map_err(|e| Failure::during(path.display(), e))?;
+        command.arg("--json").arg(path);
+    }
+    Ok(command)
+}
+
+/// What it costs to connect and disconnect, beside netavark.
+pub(crate) fn attach(json: Option<&Path>, endpoints: &[u32]) -> Result<(), Failure> {
+    let target = build()?;
     println!("the driver alone ...");
     let rows = target.join("driver-call.json");
     let file = File::create(&rows).map_err(|e| Failure::during(rows.display(), e))?;
@@ -25,32 +45,41 @@ pub(crate) fn attach(json: Option<&Path>, endpoints: &[u32]) -> Result<(), Failu
     call.args(["run", "--release", "--locked", "--quiet", "-p", "postern-plugin"]);
     call.args(["--example", "driver-call"]);
     run(call.stdout(file))?;
+    let mut bench = measuring(&target, "attach", endpoints, json)?;
     bench.arg("--beside").arg(&rows);
-    bench.arg("--endpoints");
-    bench.arg(endpoints.iter().map(u32::to_string).collect::<Vec<_>>().join(","));
-    if let Some(path) = json {
-        let path = std::path::absolute(path).map_err(|e| Failure::during(path.display(), e))?;
-        bench.arg("--json").arg(path);
-    }
-    match netavark() {
-        Some(path) => {
-            bench.arg("--netavark").arg(path);
-        }
-        None => println!(
-            "netavark is left out: `apt-get install protobuf-compiler && cargo install netavark` \
-             puts it beside cargo, and it is measured in the same run"
-        ),
-    }
+    beside(&mut bench, "netavark", "--netavark");
     run(&mut bench)
 }
 
-/// A `netavark` on `PATH` or where cargo installs programs.
-fn netavark() -> Option<std::path::PathBuf> {
-    let home = std::env::var_os("CARGO_HOME").map(std::path::PathBuf::from);
+/// What it costs to ask for a name, beside dnsmasq and aardvark-dns.
+pub(crate) fn dns(json: Option<&Path>, names: &[u32]) -> Result<(), Failure> {
+    let target = build()?;
+    setup::measures()?;
+    let mut bench = measuring(&target, "dns", names, json)?;
+    beside(&mut bench, "aardvark-dns", "--aardvark");
+    run(&mut bench)
+}
+
+/// Tells the measuring program where another one is, or the user how to get it.
+fn beside(bench: &mut Command, program: &str, flag: &str) {
+    match installed(program) {
+        Some(path) => {
+            bench.arg(flag).arg(path);
+        }
+        None => println!(
+            "{program} is left out: `apt-get install protobuf-compiler && cargo install {program}` \
+             puts it beside cargo, and it is measured in the same run"
+        ),
+    }
+}
+
+/// A program on `PATH`, where cargo installs programs, or where Debian has podman's.
+fn installed(program: &str) -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cargo")));
-    let installed = home.map(|home| home.join("bin/netavark")).filter(|path| path.is_file());
-    let debian = Path::new("/usr/lib/podman/netavark");
-    installed
-        .or_else(|| has("netavark").then(|| "netavark".into()))
-        .or_else(|| debian.is_file().then(|| debian.to_owned()))
+    let by_cargo = home.map(|home| home.join("bin").join(program)).filter(|path| path.is_file());
+    let debian = Path::new("/usr/lib/podman").join(program);
+    by_cargo
+        .or_else(|| has(program).then(|| program.into()))
+        .or_else(|| debian.is_file().then_some(debian))
 }

@@ -9,7 +9,7 @@ use crate::setup;
 /// Every test, the whole-system ones with the real kernel among them.
 pub(crate) fn test() -> Result<(), Failure> {
     need_root("the whole-system tests")?;
-    setup::programs()?;
+    setup::test_programs()?;
     setup::driver_target()?;
     if capture(cargo().args(["deny", "--version"])).is_ok_and(|done| done.ok()) {
         // Advisories come over the network and change without the workspace changing.

@@ -59,6 +59,18 @@ enum Task {
 enum Bench {
     /// What it costs to connect, disconnect, make and delete
     Attach(Attach),
+    /// What it costs to ask for a name, and how soon a change is told
+    Dns(Dns),
+}
+
+#[derive(Debug, Args)]
+struct Dns {
+    /// Also write the rows to this file, as an array of objects
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// How many names are there already, one measurement of changes each
+    #[arg(long, value_delimiter = ',', default_value = "10,5000")]
+    names: Vec<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -80,6 +92,7 @@ fn main() -> ExitCode {
         Task::Bench { bench: Bench::Attach(attach) } => {
             bench::attach(attach.json.as_deref(), &attach.endpoints)
         }
+        Task::Bench { bench: Bench::Dns(dns) } => bench::dns(dns.json.as_deref(), &dns.names),
         Task::ServeHttp { name, listen } => http::serve(&name, listen),
         Task::Fetch { url } => http::fetch(&url).map(|body| print!("{body}")),
     };

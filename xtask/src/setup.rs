@@ -8,20 +8,50 @@ use crate::process::{Failure, capture, has, run};
 /// What drivers are compiled to.
 const DRIVER_TARGET: &str = "wasm32-unknown-unknown";
 
-/// A program the daemon or the tests run, and the Debian package it is in.
-const PROGRAMS: &[(&str, &str)] = &[("nft", "nftables"), ("ip", "iproute2")];
+/// A program, and the Debian package it is in.
+type Program = (&'static str, &'static str);
+
+/// What the daemon, the demo, the tests and the benchmarks run.
+const PROGRAMS: &[Program] = &[("nft", "nftables"), ("ip", "iproute2")];
+
+/// The clients and servers that names are tested with.
+const CLIENTS: &[Program] = &[
+    ("busybox", "busybox"),
+    ("dig", "bind9-dnsutils"),
+    ("dnsmasq", "dnsmasq-base"),
+    ("musl-gcc", "musl-tools"),
+    ("python3", "python3"),
+];
+
+/// What measures names, and whom they are measured beside.
+const MEASURES: &[Program] =
+    &[("dig", "bind9-dnsutils"), ("dnsmasq", "dnsmasq-base"), ("dnsperf", "dnsperf")];
 
 /// Everything.
 pub(crate) fn everything() -> Result<(), Failure> {
-    programs()?;
+    install(&[PROGRAMS, CLIENTS].concat())?;
     driver_target()?;
     println!("ready: `cargo xtask demo`, `cargo xtask test`");
     Ok(())
 }
 
-/// The programs that are run, installed where they are missing.
+/// The programs that everything runs, installed where they are missing.
 pub(crate) fn programs() -> Result<(), Failure> {
-    let missing: Vec<_> = PROGRAMS.iter().filter(|(program, _)| !has(program)).collect();
+    install(PROGRAMS)
+}
+
+/// The programs that the tests run, too.
+pub(crate) fn test_programs() -> Result<(), Failure> {
+    install(&[PROGRAMS, CLIENTS].concat())
+}
+
+/// The programs that the benchmark of names runs, too.
+pub(crate) fn measures() -> Result<(), Failure> {
+    install(&[PROGRAMS, MEASURES].concat())
+}
+
+fn install(programs: &[Program]) -> Result<(), Failure> {
+    let missing: Vec<_> = programs.iter().filter(|(program, _)| !has(program)).collect();
     if missing.is_empty() {
         return Ok(());
     }

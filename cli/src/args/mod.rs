@@ -2,6 +2,7 @@
 
 pub(crate) mod common;
 pub(crate) mod endpoint;
+pub(crate) mod link;
 pub(crate) mod network;
 pub(crate) mod sandbox;
 pub(crate) mod system;
@@ -83,7 +84,10 @@ pub(crate) enum Command {
     Connect(endpoint::ConnectArgs),
     /// Disconnect a sandbox from a network: endpoint leave and rm in one
     Disconnect(endpoint::DisconnectArgs),
-    /// Run a command in a sandbox (needs root)
+    /// Links: what lets one sandbox reach another's exposed ports under an alias
+    #[command(subcommand)]
+    Link(link::LinkCommand),
+    /// Run a command in a sandbox, with its names (needs root)
     Exec(system::ExecArgs),
     /// Follow the changes as they happen
     Events(system::EventsArgs),

@@ -67,6 +67,10 @@ pub(crate) struct CreateArgs {
     /// Bytes [default: the daemon's setting]
     #[arg(long, value_name = "BYTES", default_value_t = 0, hide_default_value = true)]
     pub mtu: u32,
+    /// A DNS server that its sandboxes ask for names that are not the daemon's:
+    /// ADDRESS[:PORT]; repeatable [default: the host's]
+    #[arg(long, value_name = "ADDRESS")]
+    pub dns: Vec<String>,
     /// A label; repeatable
     #[arg(long, value_name = "KEY=VALUE", value_parser = pairs::pair)]
     pub label: Vec<Pair>,

@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
+use postern_proto::v1::{ExtraHost, Link};
 
 use super::common::{AFTER_UPDATE, Change, LabelChange, ListArgs, Names, UpdateChange};
+use crate::parse::names;
 use crate::parse::pairs::{self, Pair};
 
 /// The verbs of a sandbox.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SandboxCommand {
     /// Make or adopt a network namespace and print the sandbox's id
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
     /// List sandboxes
     #[command(visible_alias = "list")]
     Ls(LsArgs),
@@ -39,6 +41,30 @@ pub(crate) struct CreateArgs {
     /// Share the host's namespace; only endpoints of `host` networks can join
     #[arg(long)]
     pub host: bool,
+    /// What it calls itself: one DNS label [default: its name]
+    #[arg(long, value_name = "LABEL", default_value = "", hide_default_value = true)]
+    pub hostname: String,
+    /// What follows the hostname in its fully qualified name
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub domainname: String,
+    /// A DNS server for names that are not the daemon's: ADDRESS[:PORT]; repeatable
+    #[arg(long, value_name = "ADDRESS")]
+    pub dns: Vec<String>,
+    /// A domain that is searched; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub dns_search: Vec<String>,
+    /// An option of resolv.conf, as ndots:2; repeatable
+    #[arg(long, value_name = "OPTION", visible_alias = "dns-opt")]
+    pub dns_option: Vec<String>,
+    /// A further name: NAME:ADDRESS, or NAME:host-gateway for the host; repeatable
+    #[arg(long, value_name = "NAME:ADDRESS", value_parser = names::host)]
+    pub add_host: Vec<ExtraHost>,
+    /// A link to another sandbox, which need not exist yet: SOURCE[:ALIAS]; repeatable
+    #[arg(long, value_name = "SOURCE[:ALIAS]", value_parser = names::link)]
+    pub link: Vec<Link>,
+    /// A variable of its workload that linked sandboxes are told of; repeatable
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = pairs::pair)]
+    pub env: Vec<Pair>,
     /// A label; repeatable
     #[arg(long, value_name = "KEY=VALUE", value_parser = pairs::pair)]
     pub label: Vec<Pair>,

@@ -1,4 +1,4 @@
-//! `postern exec`: a command in a sandbox's network namespace.
+//! `postern exec`: a command in a sandbox's network namespace, with its names.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -7,12 +7,17 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nix::sched::{CloneFlags, setns};
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
 use postern_proto::v1::Sandbox;
 use postern_proto::v1::sandbox_spec::Namespace;
 
 use crate::client::{Address, Client};
 use crate::error::Error;
+
+/// What is mounted over its namesake in `/etc`.
+const FILES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
 
 /// Asks the daemon for the sandbox.
 ///
@@ -23,13 +28,18 @@ pub(super) async fn sandbox(address: Address, name: String) -> Result<Sandbox, E
     super::sandbox::get(&client, name).await
 }
 
-/// Enters the sandbox's network namespace and becomes the command.
+/// Enters the sandbox's network namespace, puts its files where programs look for names,
+/// and becomes the command.
 ///
 /// # Errors
-/// The namespace cannot be entered or the command not be run; otherwise it never returns.
+/// The namespace cannot be entered, the files not be mounted or the command not be run;
+/// otherwise it never returns.
 pub(super) fn run(sandbox: &Sandbox, command: &[OsString]) -> Result<(), Error> {
     if let Some(path) = namespace(sandbox)? {
         enter(path)?;
+        if !sandbox.files_path.is_empty() {
+            mount_files(Path::new(&sandbox.files_path))?;
+        }
     }
     let Some((program, arguments)) = command.split_first() else {
         return Err(Error::usage("no command is given"));
@@ -56,6 +66,28 @@ fn enter(path: &Path) -> Result<(), Error> {
         path: PathBuf::from(path),
         source: io::Error::from(errno),
     })
+}
+
+/// Mounts the sandbox's files over the host's, in a mount namespace that the command alone
+/// has. What the host has no file for is left out: there is nothing to mount over.
+fn mount_files(folder: &Path) -> Result<(), Error> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |errno: Errno| Error::Mount { path, source: errno.into() }
+    };
+    let none: Option<&str> = None;
+    unshare(CloneFlags::CLONE_NEWNS).map_err(failed(folder))?;
+    // What is mounted here stays here; what the host mounts later is seen.
+    let slave = MsFlags::MS_REC | MsFlags::MS_SLAVE;
+    mount(none, "/", none, slave, none).map_err(failed(Path::new("/")))?;
+    for name in FILES {
+        let target = Path::new("/etc").join(name);
+        match mount(Some(&folder.join(name)), &target, none, MsFlags::MS_BIND, none) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(failed(&target)(errno)),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

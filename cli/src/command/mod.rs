@@ -3,6 +3,7 @@
 mod endpoint;
 mod events;
 mod exec;
+mod link;
 mod network;
 mod sandbox;
 mod spec;
@@ -46,6 +47,7 @@ async fn call(command: Command, client: &Client, out: Printer) -> Result<(), Err
         Command::Endpoint(command) => endpoint::run(command, client, out).await,
         Command::Connect(args) => endpoint::connect(args, client, out).await,
         Command::Disconnect(args) => endpoint::disconnect(args, client, out).await,
+        Command::Link(command) => link::run(command, client, out).await,
         Command::Events(args) => events::run(args, client, out).await,
         Command::Status => system::status(client, out).await,
         Command::Drift => system::drift(client, out).await,

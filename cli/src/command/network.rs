@@ -62,6 +62,7 @@ fn spec(args: &CreateArgs) -> Result<NetworkSpec, Error> {
         mtu: args.mtu,
         labels: pairs::map(&args.label),
         options: pairs::map(&args.opt),
+        dns_servers: args.dns.clone(),
     })
 }
 

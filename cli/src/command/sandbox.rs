@@ -2,7 +2,7 @@
 
 use postern_proto::v1::sandbox_spec::Namespace;
 use postern_proto::v1::{
-    CreateSandboxRequest, DeleteSandboxRequest, GetSandboxRequest, ListSandboxesRequest,
+    CreateSandboxRequest, DeleteSandboxRequest, DnsConfig, GetSandboxRequest, ListSandboxesRequest,
     ListSandboxesResponse, Sandbox, SandboxSpec, UpdateSandboxRequest,
 };
 
@@ -23,7 +23,7 @@ pub(super) async fn run(
     out: Printer,
 ) -> Result<(), Error> {
     match command {
-        SandboxCommand::Create(args) => create(args, client, out).await,
+        SandboxCommand::Create(args) => create(*args, client, out).await,
         SandboxCommand::Ls(args) => list(args, client, out).await,
         SandboxCommand::Inspect(names) => {
             inspect(&names, async |name| get(client, name).await).await
@@ -35,14 +35,31 @@ pub(super) async fn run(
 
 async fn create(args: CreateArgs, client: &Client, out: Printer) -> Result<(), Error> {
     let request = CreateSandboxRequest {
-        spec: Some(SandboxSpec { namespace: namespace(&args)?, labels: pairs::map(&args.label) }),
-        name: args.name,
         request_id: args.change.request_id.clone(),
         validate_only: args.change.dry_run,
+        name: args.name.clone(),
+        spec: Some(spec(args)?),
     };
+    let dry_run = request.validate_only;
     let reply = client.sandboxes().await?.create(request).await?.into_inner();
     let uid = reply.sandbox.as_ref().map_or("", |sandbox| &sandbox.uid);
-    out.change(&reply, dry(args.change.dry_run, &reply.plan)?, || plain(uid))
+    super::link::warn(reply.sandbox.as_ref());
+    out.change(&reply, dry(dry_run, &reply.plan)?, || plain(uid))
+}
+
+fn spec(args: CreateArgs) -> Result<SandboxSpec, Error> {
+    let namespace = namespace(&args)?;
+    let dns = DnsConfig { servers: args.dns, search: args.dns_search, options: args.dns_option };
+    Ok(SandboxSpec {
+        namespace,
+        labels: pairs::map(&args.label),
+        hostname: args.hostname,
+        domain_name: args.domainname,
+        dns: (dns != DnsConfig::default()).then_some(dns),
+        extra_hosts: args.add_host,
+        links: args.link,
+        environment: pairs::map(&args.env),
+    })
 }
 
 fn namespace(args: &CreateArgs) -> Result<Option<Namespace>, Error> {

@@ -25,6 +25,9 @@ macro_rules! named {
 }
 
 named!(
+    AddLinkResponse,
+    RemoveLinkResponse,
+    GetEnvironmentResponse,
     Network,
     Sandbox,
     Endpoint,
@@ -112,6 +115,7 @@ mod tests {
             spec: Some(v1::SandboxSpec {
                 namespace: Some(v1::sandbox_spec::Namespace::Pid(0)),
                 labels: [("b".into(), "2".into()), ("a".into(), "1".into())].into(),
+                ..v1::SandboxSpec::default()
             }),
             ..v1::Sandbox::default()
         };
@@ -122,9 +126,19 @@ mod tests {
                 "name": "",
                 "revision": "18446744073709551615",
                 "createTime": "1970-01-01T00:00:00Z",
-                "spec": { "pid": 0, "labels": { "a": "1", "b": "2" } },
+                "spec": {
+                    "pid": 0,
+                    "labels": { "a": "1", "b": "2" },
+                    "hostname": "",
+                    "domainName": "",
+                    "extraHosts": [],
+                    "links": [],
+                    "environment": {},
+                },
                 "netnsPath": "",
                 "endpoints": [],
+                "filesPath": "",
+                "links": [],
             })
         );
     }

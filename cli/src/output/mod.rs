@@ -3,6 +3,7 @@
 pub(crate) mod endpoint;
 pub(crate) mod event;
 pub(crate) mod json;
+pub(crate) mod link;
 pub(crate) mod network;
 pub(crate) mod plan;
 pub(crate) mod sandbox;

@@ -5,6 +5,7 @@
 //! makes sense is the daemon's to say.
 
 pub(crate) mod filter;
+pub(crate) mod names;
 pub(crate) mod pairs;
 pub(crate) mod ports;
 pub(crate) mod subnets;

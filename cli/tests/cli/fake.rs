@@ -52,6 +52,17 @@ impl Fake {
         request
     }
 
+    /// A sandbox with one link, whose source there is not.
+    fn linked(&self, link: Option<v1::Link>) -> v1::Sandbox {
+        let status = v1::LinkStatus {
+            link,
+            state: v1::link_status::State::NoSource.into(),
+            reason: "there is no sandbox `db`".into(),
+            ..v1::LinkStatus::default()
+        };
+        v1::Sandbox { links: vec![status], ..self.sandbox("blue") }
+    }
+
     fn sandbox(&self, name: &str) -> v1::Sandbox {
         v1::Sandbox {
             uid: UID.into(),
@@ -230,6 +241,38 @@ impl SandboxService for Fake {
         let request = self.note("sandbox.update", request);
         let plan = plan(request.validate_only);
         reply(v1::UpdateSandboxResponse { sandbox: Some(self.sandbox("blue")), plan })
+    }
+
+    async fn add_link(
+        &self,
+        request: Request<v1::AddLinkRequest>,
+    ) -> Result<Response<v1::AddLinkResponse>, Status> {
+        let request = self.note("sandbox.add_link", request);
+        let plan = plan(request.validate_only);
+        reply(v1::AddLinkResponse { sandbox: Some(self.linked(request.link)), plan })
+    }
+
+    async fn remove_link(
+        &self,
+        request: Request<v1::RemoveLinkRequest>,
+    ) -> Result<Response<v1::RemoveLinkResponse>, Status> {
+        let request = self.note("sandbox.remove_link", request);
+        let plan = plan(request.validate_only);
+        reply(v1::RemoveLinkResponse { sandbox: Some(self.sandbox("blue")), plan })
+    }
+
+    async fn get_environment(
+        &self,
+        request: Request<v1::GetEnvironmentRequest>,
+    ) -> Result<Response<v1::GetEnvironmentResponse>, Status> {
+        self.note("sandbox.environment", request);
+        let variable = |name: &str, value: &str| v1::EnvironmentVariable {
+            name: name.into(),
+            value: value.into(),
+        };
+        let variables =
+            vec![variable("DB_PORT", "tcp://10.0.0.2:5432"), variable("DB_NAME", "/web/db")];
+        reply(v1::GetEnvironmentResponse { variables })
     }
 
     async fn delete(

@@ -3,6 +3,7 @@
 mod endpoint;
 mod exec;
 mod fake;
+mod link;
 mod network;
 mod sandbox;
 mod system;

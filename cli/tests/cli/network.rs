@@ -11,7 +11,7 @@ fn create_sends_every_flag_and_prints_the_id() {
     let daemon = Daemon::start();
     let line = "network create web -d bridge --subnet 10.1.0.0/16 --subnet fd00:1::/64 \
         --gateway fd00:1::1 --ip-range 10.1.2.0/24 --aux-address nas=10.1.0.9 --ipv6 \
-        --ipv4=true --icc=false --internal --mtu 1400 --label a=1 --label b --opt open=true \
+        --ipv4=true --icc=false --internal --mtu 1400 --label a=1 --label b --opt open=true --dns 10.1.0.53 \
         --request-id r1";
     assert_eq!(daemon.run(line).text(), UID);
     let request: v1::CreateNetworkRequest = daemon.fake.last("network.create");
@@ -37,6 +37,7 @@ fn create_sends_every_flag_and_prints_the_id() {
         mtu: 1400,
         labels: [("a".into(), "1".into()), ("b".into(), String::new())].into(),
         options: [("open".into(), "true".into())].into(),
+        dns_servers: vec!["10.1.0.53".into()],
     };
     let expected = v1::CreateNetworkRequest {
         name: "web".into(),
@@ -153,6 +154,7 @@ fn inspect_prints_an_array_of_what_is_there() {
                 "mtu": 1500,
                 "labels": { "old": "1" },
                 "options": {},
+                "dnsServers": [],
             },
             "scope": "local",
             "bridge": "",

@@ -86,6 +86,24 @@ pub enum ApplyError {
         #[source]
         source: io::Error,
     },
+    /// A sandbox has no resolver.
+    #[error("{object} is not served")]
+    NameServer {
+        /// Where it should be.
+        object: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file of a sandbox was not written or removed.
+    #[error("{object} cannot be written or removed")]
+    File {
+        /// The file.
+        object: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A namespace was not made, entered or removed.
     #[error("the namespace {object} cannot be made, entered or removed")]
     Namespace {
@@ -107,6 +125,10 @@ pub enum ApplyError {
 impl ApplyError {
     pub(crate) fn netlink(object: impl ToString) -> impl FnOnce(NetlinkError) -> Self {
         move |source| Self::Netlink { object: object.to_string(), source }
+    }
+
+    pub(crate) fn file(object: impl ToString) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::File { object: object.to_string(), source }
     }
 }
 

@@ -21,12 +21,13 @@ use crate::error::{ApplyError, NamespaceError, ObserveError, OpenError};
 use crate::features::Features;
 use crate::kernel::{Applied, Kernel, LinkFacts};
 use crate::leftovers;
+use crate::names::{NameService, Names};
 use crate::namespace::{self, Namespace};
 use crate::nft::{Nft, NftError};
 use crate::ports::Ports;
 use crate::reaper::Reaper;
 use crate::rtnl::Socket;
-use crate::{forwarding, mark, observe, prefixes};
+use crate::{files, forwarding, mark, observe, prefixes};
 
 /// What the host is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,7 @@ struct Open {
     nft: Nft,
     conntrack: Conntrack,
     reaper: Reaper,
+    names: Names,
     ports: Ports,
     features: Features,
     /// The families whose forwarding it was we who turned on.
@@ -54,13 +56,16 @@ struct Open {
 impl Linux {
     /// Opens the kernel of the thread's namespace: loads the rules, deletes links that an
     /// earlier run had out of service or half-made, and sees to forwarding. What else an
-    /// earlier run left stays as it is.
+    /// earlier run left stays as it is. Sandboxes are told names by `service`.
     ///
     /// # Errors
     /// The process is short of a privilege, or the kernel of a feature.
-    pub async fn open(settings: &HostSettings) -> Result<Self, OpenError> {
+    pub async fn open(
+        settings: &HostSettings,
+        service: Arc<dyn NameService>,
+    ) -> Result<Self, OpenError> {
         let settings = settings.clone();
-        let opened = spawn_blocking(move || Open::with(&settings)).await;
+        let opened = spawn_blocking(move || Open::with(&settings, service)).await;
         opened.unwrap_or_else(|error| {
             Err(OpenError::Io { what: "a thread".into(), source: io::Error::other(error) })
         })
@@ -77,7 +82,7 @@ impl Linux {
 
 impl Open {
     /// It blocks.
-    fn with(settings: &HostSettings) -> Result<Linux, OpenError> {
+    fn with(settings: &HostSettings, service: Arc<dyn NameService>) -> Result<Linux, OpenError> {
         let nft = |source| OpenError::Nft { source };
         let failed = |what: &str| {
             let what = what.to_owned();
@@ -99,6 +104,7 @@ impl Open {
             fenced: tables.fences().map_err(nft)?,
             conntrack: Conntrack::open().map_err(|source| OpenError::Conntrack { source })?,
             reaper: leftovers::clear()?,
+            names: Names::new(service),
             ports: Ports::open(features.sctp),
             nft: tables,
             features,
@@ -115,8 +121,12 @@ impl Open {
             }
         };
         if !plan.steps.is_empty() {
-            let means =
-                Means { features: &self.features, reaper: &self.reaper, run_dir: &self.run_dir };
+            let means = Means {
+                features: &self.features,
+                reaper: &self.reaper,
+                names: &self.names,
+                run_dir: &self.run_dir,
+            };
             let mut executor = Executor::new(means, &plan.namespaces)?;
             plan.steps.iter().try_for_each(|step| executor.take(step))?;
         }
@@ -128,7 +138,9 @@ impl Open {
         namespaces: &BTreeMap<SandboxId, NamespaceRef>,
     ) -> Result<ResourceSet, ObserveError> {
         self.mend().map_err(|source| ObserveError::Nft { source })?;
-        let mut set = observe::observe(&self.features, &self.run_dir, namespaces)?;
+        let mut set = observe::observe(&self.features, &self.names, &self.run_dir, namespaces)?;
+        let files = files::observe(&self.run_dir).map_err(|source| ObserveError::Io { source })?;
+        set.extend(files);
         let elements = self.nft.elements().map_err(|source| ObserveError::Nft { source })?;
         set.extend(elements.into_iter().map(Resource::Element));
         Ok(set)

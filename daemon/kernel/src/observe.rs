@@ -19,7 +19,10 @@ use postern_model::resource::{Bridge, Owner, Place, Resource, ResourceSet, Veth}
 use crate::error::{NamespaceError, ObserveError};
 use crate::features::Features;
 use crate::mark::{self, REAP_GROUP};
+use crate::names::Names;
 use crate::namespace::{self, Namespace};
+use crate::nft::redirect;
+use crate::nft::socket::NetfilterSocket;
 use crate::rtnl::{AddressRecord, LinkKind, LinkRecord, Socket};
 
 /// A sandbox's namespace as it was found.
@@ -29,12 +32,14 @@ struct Visited {
     id: Option<i32>,
     links: BTreeMap<u32, LinkRecord>,
     addresses: Vec<AddressRecord>,
-    routes: Vec<Resource>,
+    /// With the index of their link.
+    routes: Vec<(u32, Resource)>,
 }
 
 /// Lists everything but the nftables elements. It blocks.
 pub(crate) fn observe(
     features: &Features,
+    names: &Names,
     run_dir: &Path,
     known: &BTreeMap<SandboxId, NamespaceRef>,
 ) -> Result<ResourceSet, ObserveError> {
@@ -50,6 +55,9 @@ pub(crate) fn observe(
             Ok(namespace) => namespace,
         };
         visited.push(visit(&mut socket, sandbox, &namespace, &reference.path)?);
+        if is_answered(names, sandbox, &namespace)? {
+            set.insert(Resource::NameServer { sandbox });
+        }
         if reference.path.parent() == Some(&namespace::directory(run_dir)) {
             set.insert(Resource::Namespace { sandbox, path: reference.path });
         }
@@ -58,7 +66,7 @@ pub(crate) fn observe(
     set.extend(host_addresses(features, &links, &addresses));
     for found in &visited {
         set.extend(sandbox_addresses(features, &links, found));
-        set.extend(found.routes.iter().cloned());
+        set.extend(sandbox_routes(&links, found));
     }
     Ok(set)
 }
@@ -104,16 +112,29 @@ fn visit(
         // Of a family that is off the kernel answers with everything there is.
         let found = found.into_iter().filter(|route| route.marked);
         routes.extend(found.filter_map(|route| {
-            Some(Resource::Route {
+            let index = route.link?;
+            let resource = Resource::Route {
                 place: Place::Sandbox(sandbox),
-                link: name(&links.get(&route.link?)?.name)?,
+                link: name(&links.get(&index)?.name)?,
                 destination: route.destination,
                 via: route.via,
-            })
+            };
+            Some((index, resource))
         }));
     }
     let id = id.map_err(ObserveError::netlink("namespaces"))?;
     Ok(Visited { sandbox, id, links, addresses, routes })
+}
+
+/// Whether we answer in a sandbox, and its rules lead to where we do.
+fn is_answered(
+    names: &Names,
+    sandbox: SandboxId,
+    namespace: &Namespace,
+) -> Result<bool, ObserveError> {
+    let Some(port) = names.port(sandbox) else { return Ok(false) };
+    let led = namespace.visit(|| redirect::is_installed(&mut NetfilterSocket::open()?, port));
+    led.and_then(|led| led).map_err(|source| ObserveError::Io { source })
 }
 
 fn name(text: &str) -> Option<IfName> {
@@ -201,14 +222,27 @@ fn host_addresses(
     addresses.iter().filter(is_ours).filter_map(resource).collect()
 }
 
+/// The index of a pair's other end, if that is in this sandbox.
+fn end_in(link: &LinkRecord, found: &Visited) -> Option<u32> {
+    match link.kind {
+        LinkKind::Veth { peer, peer_namespace: Some(id) } if found.id == Some(id) => Some(peer),
+        _ => None,
+    }
+}
+
+/// Marked routes in a sandbox, but for those on a link that is out of service: they go
+/// with it, in a moment.
+fn sandbox_routes(links: &[LinkRecord], found: &Visited) -> Vec<Resource> {
+    let retired = links.iter().filter(|link| link.group == REAP_GROUP);
+    let retired: BTreeSet<u32> = retired.filter_map(|link| end_in(link, found)).collect();
+    let routes = found.routes.iter().filter(|(index, _)| !retired.contains(index));
+    routes.map(|(_, resource)| resource.clone()).collect()
+}
+
 /// Marked addresses of our interfaces in a sandbox.
 fn sandbox_addresses(features: &Features, links: &[LinkRecord], found: &Visited) -> Vec<Resource> {
-    let interfaces: BTreeSet<u32> = ours(links)
-        .filter_map(|(link, _)| match link.kind {
-            LinkKind::Veth { peer, peer_namespace: Some(id) } if found.id == Some(id) => Some(peer),
-            _ => None,
-        })
-        .collect();
+    let interfaces: BTreeSet<u32> =
+        ours(links).filter_map(|(link, _)| end_in(link, found)).collect();
     let is_ours = |address: &&AddressRecord| {
         let ours = if features.address_protocol { address.marked } else { address.lasting };
         ours && interfaces.contains(&address.link)

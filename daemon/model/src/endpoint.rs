@@ -6,6 +6,7 @@ use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use crate::decision::EndpointDecision;
+use crate::dns::DnsName;
 use crate::id::{EndpointId, NetworkId, SandboxId};
 use crate::mac::MacAddr;
 use crate::name::{IfName, Labels, Name};
@@ -27,7 +28,7 @@ pub struct EndpointSpec {
     /// The highest gives the sandbox its default route.
     pub gateway_priority: i32,
     /// Further names.
-    pub aliases: Vec<Name>,
+    pub aliases: Vec<DnsName>,
     /// Ports the workload serves.
     pub exposed: Vec<ExposedPort>,
     /// Ports published on the host.

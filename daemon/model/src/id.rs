@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::dns::DnsName;
+
 /// The text is not a UUID in its hyphenated form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a uid")]
@@ -34,6 +36,11 @@ macro_rules! uid {
             pub fn short(self) -> String {
                 let hex = self.0.simple().to_string();
                 hex[20..].to_owned()
+            }
+
+            /// [`Self::short`] as a DNS name.
+            pub fn label(self) -> DnsName {
+                DnsName::of_hex(&self.short())
             }
         }
 

@@ -1,6 +1,7 @@
 //! What a client asked for, with every field checked: the form in which requests leave
 //! the edge.
 
+use crate::dns::{DnsName, Link};
 use crate::endpoint::EndpointSpec;
 use crate::event::ObjectKind;
 use crate::name::{Labels, Name};
@@ -90,6 +91,24 @@ pub struct UpdateSandbox {
     pub revision: u64,
 }
 
+/// Add a link to a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddLink {
+    /// Name or uid.
+    pub sandbox: String,
+    /// The link.
+    pub link: Link,
+}
+
+/// Remove a link of a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoveLink {
+    /// Name or uid.
+    pub sandbox: String,
+    /// The link's alias.
+    pub alias: DnsName,
+}
+
 /// Delete a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteSandbox {
@@ -166,7 +185,7 @@ pub struct UpdateEndpoint {
     /// Name or uid.
     pub endpoint: String,
     /// Further names.
-    pub aliases: Vec<Name>,
+    pub aliases: Vec<DnsName>,
     /// Ports the workload serves.
     pub exposed: Vec<ExposedPort>,
     /// Ports published on the host.

@@ -4,6 +4,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`id`], [`name`], [`mac`], [`port`] | validated scalars |
+//! | [`dns`] | names as DNS has them, and what a sandbox is told of them |
 //! | [`network`], [`sandbox`], [`endpoint`] | specs (what was asked) and records (what is) |
 //! | [`topology`] | all records, their indexes, and the change that moves it on |
 //! | [`driver`], [`decision`] | what a driver is, sees and answers |
@@ -12,6 +13,7 @@
 //! | [`event`] | what watchers are told |
 
 pub mod decision;
+pub mod dns;
 pub mod driver;
 pub mod endpoint;
 pub mod event;

@@ -1,7 +1,7 @@
 //! Networks.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
@@ -80,6 +80,9 @@ pub struct NetworkSpec {
     pub icc: bool,
     /// Bytes; none means the daemon's default.
     pub mtu: Option<u32>,
+    /// DNS servers that its sandboxes ask for names that are not the daemon's; none: the host's.
+    #[serde(default)]
+    pub dns_servers: Vec<SocketAddr>,
     /// Free labels.
     pub labels: Labels,
     /// Options of the driver.

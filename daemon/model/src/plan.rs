@@ -27,6 +27,17 @@ pub enum Flows {
         /// The endpoint's ports.
         ports: PortRange,
     },
+    /// All from one endpoint's address to ports of another's.
+    Link {
+        /// Who begins them.
+        from: IpAddr,
+        /// Whose ports.
+        to: IpAddr,
+        /// The transport.
+        protocol: Protocol,
+        /// The ports.
+        ports: PortRange,
+    },
     /// All with one end in the one prefix and the other end in the other.
     Between(IpNetwork, IpNetwork),
     /// All with one end in the prefix and the other end outside of it.
@@ -95,6 +106,9 @@ impl fmt::Display for Flows {
             Self::Of(address) => write!(f, "of {address}"),
             Self::To { target, protocol, ports } => {
                 write!(f, "to {protocol}/{ports} of {target}")
+            }
+            Self::Link { from, to, protocol, ports } => {
+                write!(f, "from {from} to {protocol}/{ports} of {to}")
             }
             Self::Between(a, b) => write!(f, "between {a} and {b}"),
             Self::Leaving(prefix) => write!(f, "leaving {prefix}"),

@@ -136,6 +136,18 @@ pub enum Element {
     Guard(IfName, MacAddr, IpAddr),
     /// An endpoint's address on a bridge.
     Endpoint(IpAddr, IfName),
+    /// A port of one endpoint that another one reaches by a link, from its address to the
+    /// other's, both of one family.
+    Link {
+        /// The linking endpoint's address.
+        from: IpAddr,
+        /// The source's address.
+        to: IpAddr,
+        /// The transport.
+        protocol: Protocol,
+        /// The exposed port.
+        port: u16,
+    },
     /// A port of the host that leads to an endpoint; an unspecified host address stands
     /// for every one of its family.
     Publish {
@@ -165,6 +177,10 @@ pub enum Key {
     Address(Place, IfName, IpNetwork),
     /// A route.
     Route(Place, IpNetwork),
+    /// What answers a sandbox's questions for names.
+    NameServer(SandboxId),
+    /// A file of a sandbox.
+    File(SandboxId, SandboxFile),
     /// An element; of a map, without its value.
     Element(ElementKey),
 }
@@ -181,6 +197,40 @@ pub enum ElementKey {
     Snat(Family, IfName),
     /// A key of a map of published ports.
     Publish(IpAddr, Protocol, u16),
+}
+
+/// A file that a runtime mounts into a sandbox's workload, under `/etc`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SandboxFile {
+    /// hosts(5).
+    Hosts,
+    /// hostname(5).
+    Hostname,
+    /// resolv.conf(5).
+    ResolvConf,
+}
+
+impl SandboxFile {
+    /// Every file.
+    pub const ALL: [Self; 3] = [Self::Hosts, Self::Hostname, Self::ResolvConf];
+
+    /// The file's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hosts => "hosts",
+            Self::Hostname => "hostname",
+            Self::ResolvConf => "resolv.conf",
+        }
+    }
+}
+
+/// What is in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// This text, written by the daemon.
+    Written(String),
+    /// What somebody else made of it; observed, never desired. It is left alone.
+    Edited,
 }
 
 /// Something the kernel should hold.
@@ -228,6 +278,21 @@ pub enum Resource {
         /// By which gateway.
         via: Option<IpAddr>,
     },
+    /// Sockets in a sandbox's namespace, and the rules there that lead what is sent to
+    /// [`crate::dns::RESOLVER`] to them.
+    NameServer {
+        /// Whose.
+        sandbox: SandboxId,
+    },
+    /// A file of a sandbox.
+    File {
+        /// Whose.
+        sandbox: SandboxId,
+        /// Which one.
+        file: SandboxFile,
+        /// What it says.
+        content: Content,
+    },
     /// An element of an nftables set or map.
     Element(Element),
 }
@@ -244,6 +309,8 @@ impl Resource {
             }
             Self::Address { place, link, address } => Key::Address(*place, link.clone(), *address),
             Self::Route { place, destination, .. } => Key::Route(*place, *destination),
+            Self::NameServer { sandbox } => Key::NameServer(*sandbox),
+            Self::File { sandbox, file, .. } => Key::File(*sandbox, *file),
             Self::Element(element) => Key::Element(element.key()),
         }
     }
@@ -257,6 +324,8 @@ impl Resource {
             Self::Sysctl { .. } => "sysctl",
             Self::Address { .. } => "address",
             Self::Route { .. } => "route",
+            Self::NameServer { .. } => "name-server",
+            Self::File { .. } => "file",
             Self::Element(_) => "element",
         }
     }
@@ -292,6 +361,8 @@ impl Element {
             Self::Guard(_, _, IpAddr::V6(_)) => "guard6",
             Self::Endpoint(IpAddr::V4(_), _) => "endpoint4",
             Self::Endpoint(IpAddr::V6(_), _) => "endpoint6",
+            Self::Link { to: IpAddr::V4(_), .. } => "link4",
+            Self::Link { to: IpAddr::V6(_), .. } => "link6",
             Self::Publish { host: IpAddr::V4(host), .. } => {
                 if host.is_unspecified() {
                     "publish4-any"
@@ -325,6 +396,9 @@ impl fmt::Display for Element {
             Self::PortMac(name, mac) => write!(f, "{name} . {mac}"),
             Self::Guard(name, mac, ip) => write!(f, "{name} . {mac} . {ip}"),
             Self::Endpoint(ip, name) => write!(f, "{ip} . {name}"),
+            Self::Link { from, to, protocol, port } => {
+                write!(f, "{from} . {to} . {protocol} . {port}")
+            }
             Self::Publish { host, protocol, port, target, target_port } => {
                 write!(f, "{host} . {protocol} . {port} to {target} . {target_port}")
             }
@@ -360,6 +434,10 @@ impl fmt::Display for Resource {
                 }
                 write!(f, " dev {link} in {place}")
             }
+            Self::NameServer { sandbox } => {
+                write!(f, "{} in sandbox/{sandbox}", crate::dns::RESOLVER)
+            }
+            Self::File { sandbox, file, .. } => write!(f, "{} of sandbox/{sandbox}", file.name()),
             Self::Element(element) => write!(f, "{element}"),
         }
     }

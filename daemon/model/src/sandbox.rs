@@ -1,9 +1,11 @@
 //! Sandboxes: network namespaces.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dns::{DnsConfig, DnsName, ExtraHost, Identity, Link};
 use crate::id::SandboxId;
 use crate::name::{Labels, Name};
 use crate::time::Timestamp;
@@ -29,6 +31,36 @@ pub struct SandboxSpec {
     pub namespace: NamespaceSpec,
     /// Free labels.
     pub labels: Labels,
+    /// What it is called.
+    #[serde(default)]
+    pub identity: Identity,
+    /// Where it asks for names.
+    #[serde(default)]
+    pub dns: DnsConfig,
+    /// Further lines of its hosts file.
+    #[serde(default)]
+    pub extra_hosts: Vec<ExtraHost>,
+    /// Its links to other sandboxes, of different aliases.
+    #[serde(default)]
+    pub links: Vec<Link>,
+    /// Its workload's environment, as far as sandboxes linked to it are told of it.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+}
+
+impl SandboxSpec {
+    /// A sandbox of which nothing is asked but its namespace.
+    pub fn of(namespace: NamespaceSpec) -> Self {
+        Self {
+            namespace,
+            labels: Labels::new(),
+            identity: Identity::default(),
+            dns: DnsConfig::default(),
+            extra_hosts: Vec::new(),
+            links: Vec::new(),
+            environment: BTreeMap::new(),
+        }
+    }
 }
 
 /// What tells one namespace from every other. The inode alone does not: the kernel gives
@@ -65,6 +97,21 @@ impl Sandbox {
     /// Whether the daemon made the namespace, and so removes it.
     pub const fn is_ours(&self) -> bool {
         matches!(self.spec.namespace, NamespaceSpec::Create)
+    }
+
+    /// What the sandbox calls itself: one label.
+    pub fn hostname(&self) -> DnsName {
+        let named =
+            || self.name.as_str().parse().ok().filter(|n: &DnsName| !n.as_str().contains('.'));
+        let hostname = self.spec.identity.hostname.clone().or_else(named);
+        // Twelve hexadecimal digits are a label.
+        hostname.unwrap_or_else(|| self.id.label())
+    }
+
+    /// The hostname with the domain name, where there is one.
+    pub fn fqdn(&self) -> Option<DnsName> {
+        let domain = self.spec.identity.domain_name.as_ref()?;
+        format!("{}.{domain}", self.hostname()).parse().ok()
     }
 
     /// Whether the sandbox is the host's namespace.

@@ -90,6 +90,8 @@ pub struct Topology {
     endpoint_names: HashMap<String, EndpointId>,
     by_network: BTreeMap<NetworkId, BTreeSet<EndpointId>>,
     by_sandbox: BTreeMap<SandboxId, BTreeSet<EndpointId>>,
+    /// Which sandboxes have a link to the one of a name.
+    linkers: HashMap<String, BTreeSet<SandboxId>>,
 }
 
 impl Topology {
@@ -121,13 +123,15 @@ impl Topology {
                 self.leases.remove(id);
             }
             Put::Sandbox(sandbox) => {
+                self.forget_sandbox(sandbox.id);
                 self.sandbox_names.insert(sandbox.name.to_string(), sandbox.id);
+                for link in &sandbox.spec.links {
+                    self.linkers.entry(link.source.to_string()).or_default().insert(sandbox.id);
+                }
                 self.sandboxes.insert(sandbox.id, sandbox.clone());
             }
             Put::SandboxGone(id) => {
-                if let Some(sandbox) = self.sandboxes.remove(id) {
-                    self.sandbox_names.remove(sandbox.name.as_str());
-                }
+                self.forget_sandbox(*id);
                 self.by_sandbox.remove(id);
             }
             Put::Endpoint(endpoint) => {
@@ -149,6 +153,27 @@ impl Topology {
                 }
             }
             Put::EventGone(_) | Put::RequestGone(_) => {}
+        }
+    }
+
+    /// The records that make an empty topology this one, but for the leases.
+    pub fn puts(&self) -> Vec<Put> {
+        let networks = self.networks.values().cloned().map(Put::Network);
+        let sandboxes = self.sandboxes.values().cloned().map(Put::Sandbox);
+        let endpoints = self.endpoints.values().cloned().map(Box::new).map(Put::Endpoint);
+        networks.chain(sandboxes).chain(endpoints).collect()
+    }
+
+    fn forget_sandbox(&mut self, id: SandboxId) {
+        let Some(sandbox) = self.sandboxes.remove(&id) else { return };
+        self.sandbox_names.remove(sandbox.name.as_str());
+        for link in &sandbox.spec.links {
+            if let Some(ids) = self.linkers.get_mut(link.source.as_str()) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.linkers.remove(link.source.as_str());
+                }
+            }
         }
     }
 
@@ -236,6 +261,12 @@ impl Topology {
     pub fn endpoints_of_sandbox(&self, id: SandboxId) -> impl Iterator<Item = &Endpoint> {
         let ids = self.by_sandbox.get(&id).into_iter().flatten();
         ids.filter_map(|id| self.endpoints.get(id))
+    }
+
+    /// The sandboxes that have a link to the one of this name, whether it exists or not.
+    pub fn linkers(&self, source: &str) -> impl Iterator<Item = &Sandbox> {
+        let ids = self.linkers.get(source).into_iter().flatten();
+        ids.filter_map(|id| self.sandboxes.get(id))
     }
 
     /// The lease of an address.

@@ -10,7 +10,10 @@ use postern_model::network::{Family, Network};
 use postern_model::resource::{Bridge, Element, Owner, Place, Resource, ResourceSet, Veth};
 use postern_model::sandbox::Sandbox;
 
+use crate::files::files;
+use crate::links;
 use crate::names;
+use crate::view::View;
 
 /// Bytes, where neither the network nor the daemon says otherwise: Ethernet's.
 pub const DEFAULT_MTU: u32 = 1500;
@@ -155,17 +158,22 @@ fn identity(endpoint: &Endpoint, port: &IfName, bridge: &IfName) -> Vec<Resource
     elements.into_iter().map(Resource::Element).collect()
 }
 
-/// What a sandbox needs: its namespace, if it is ours, and its default routes, which
-/// depend on all of its endpoints together.
-pub fn sandbox<'a>(
-    sandbox: &Sandbox,
-    joined: impl IntoIterator<Item = (&'a Endpoint, &'a Network)>,
-) -> ResourceSet {
+/// What a sandbox needs: its namespace, if it is ours, its resolver and its files, its
+/// default routes, which depend on all of its endpoints together, and what its links open.
+pub fn sandbox<'a>(view: &View<'a>, sandbox: &'a Sandbox) -> ResourceSet {
     let mut set = ResourceSet::default();
+    if sandbox.is_host() {
+        // The host has its own names, and whatever shares its namespace uses them.
+        return set;
+    }
     if sandbox.is_ours() {
         set.insert(Resource::Namespace { sandbox: sandbox.id, path: sandbox.path.clone() });
     }
-    let joined: Vec<_> = joined.into_iter().collect();
+    set.insert(Resource::NameServer { sandbox: sandbox.id });
+    let joined = view.joined(sandbox.id);
+    let links = links::resolve(view, sandbox);
+    set.extend(files(sandbox, &joined, &links));
+    set.extend(links.iter().flat_map(|link| link.elements()).map(Resource::Element));
     set.extend(Family::ALL.into_iter().filter_map(|family| {
         let (link, via) = default_gateway(&joined, family)?;
         let destination = everything(family)?;
@@ -181,7 +189,10 @@ pub fn sandbox<'a>(
 
 /// The gateway of the endpoint with the highest priority; among equals of the network
 /// whose name sorts first, then of the older endpoint.
-fn default_gateway(joined: &[(&Endpoint, &Network)], family: Family) -> Option<(IfName, IpAddr)> {
+pub(crate) fn default_gateway(
+    joined: &[(&Endpoint, &Network)],
+    family: Family,
+) -> Option<(IfName, IpAddr)> {
     let candidates = joined.iter().filter_map(|(endpoint, network)| {
         let attachment = endpoint.attachment.as_ref()?;
         let offered = &attachment.decision.gateways;

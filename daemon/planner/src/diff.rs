@@ -13,7 +13,7 @@ use postern_model::name::IfName;
 use postern_model::network::{Family, Network};
 use postern_model::plan::{Flows, NamespaceRef, Plan, Step};
 use postern_model::port::{PortRange, Protocol};
-use postern_model::resource::{Element, Place, Resource, ResourceSet};
+use postern_model::resource::{Content, Element, Place, Resource, ResourceSet};
 
 /// Compares what should be with what is.
 pub fn plan(
@@ -27,6 +27,8 @@ pub fn plan(
         match desired.get(key) {
             None => deletes.push(is.clone()),
             Some(should) if should == is => {}
+            // Somebody made it his own: it is as he wants it.
+            Some(_) if is_edited(is) => {}
             Some(should) => change(is, should, &mut deletes, &mut creates),
         }
     }
@@ -60,6 +62,10 @@ pub fn plan(
     plan
 }
 
+const fn is_edited(resource: &Resource) -> bool {
+    matches!(resource, Resource::File { content: Content::Edited, .. })
+}
+
 /// A resource that differs: changed in place where the kernel can, else made anew.
 fn change(is: &Resource, should: &Resource, deletes: &mut Vec<Resource>, creates: &mut Vec<Step>) {
     let in_place = match (is, should) {
@@ -70,7 +76,8 @@ fn change(is: &Resource, should: &Resource, deletes: &mut Vec<Resource>, creates
             like == *b
         }
         (Resource::Route { .. }, Resource::Route { .. })
-        | (Resource::Sysctl { .. }, Resource::Sysctl { .. }) => true,
+        | (Resource::Sysctl { .. }, Resource::Sysctl { .. })
+        | (Resource::File { .. }, Resource::File { .. }) => true,
         _ => false,
     };
     if in_place {
@@ -85,8 +92,8 @@ fn change(is: &Resource, should: &Resource, deletes: &mut Vec<Resource>, creates
 fn rank(resource: &Resource) -> u8 {
     match resource {
         Resource::Element(_) => 0,
-        Resource::Namespace { .. } => 1,
-        Resource::Bridge(_) => 2,
+        Resource::Namespace { .. } | Resource::File { .. } => 1,
+        Resource::NameServer { .. } | Resource::Bridge(_) => 2,
         Resource::Sysctl { place: Place::Host, .. } => 3,
         Resource::Address { place: Place::Host, .. } => 4,
         Resource::Veth(_) => 5,
@@ -167,24 +174,51 @@ fn flows_to_end(removed: &[Element]) -> Vec<Flows> {
             _ => None,
         })
         .collect();
+    let linked: BTreeSet<(Pair, Protocol, u16)> = removed
+        .iter()
+        .filter_map(|element| match element {
+            Element::Link { from, to, protocol, port }
+                if !gone.contains(from) && !gone.contains(to) =>
+            {
+                Some(((*from, *to), *protocol, *port))
+            }
+            _ => None,
+        })
+        .collect();
     let mut flows: Vec<Flows> = gone.into_iter().map(Flows::Of).collect();
-    flows.extend(consecutive(ports));
+    flows.extend(consecutive(ports, |target, protocol, ports| Flows::To {
+        target,
+        protocol,
+        ports,
+    }));
+    flows.extend(consecutive(linked, |(from, to), protocol, ports| Flows::Link {
+        from,
+        to,
+        protocol,
+        ports,
+    }));
     flows
 }
 
-fn consecutive(ports: BTreeSet<(IpAddr, Protocol, u16)>) -> Vec<Flows> {
-    let mut runs: Vec<(IpAddr, Protocol, u16, u16)> = Vec::new();
-    for (target, protocol, port) in ports {
+/// Who begins a flow, and whose port it is to.
+type Pair = (IpAddr, IpAddr);
+
+/// One description for each run of consecutive ports.
+fn consecutive<T: Copy + PartialEq>(
+    ports: BTreeSet<(T, Protocol, u16)>,
+    flows: impl Fn(T, Protocol, PortRange) -> Flows,
+) -> Vec<Flows> {
+    let mut runs: Vec<(T, Protocol, u16, u16)> = Vec::new();
+    for (ends, protocol, port) in ports {
         match runs.last_mut() {
-            Some((t, p, _, last)) if (*t, *p) == (target, protocol) && *last + 1 == port => {
+            Some((e, p, _, last)) if (*e, *p) == (ends, protocol) && *last + 1 == port => {
                 *last = port;
             }
-            _ => runs.push((target, protocol, port, port)),
+            _ => runs.push((ends, protocol, port, port)),
         }
     }
-    let flows = runs.into_iter().filter_map(|(target, protocol, first, last)| {
-        let ports = PortRange::new(first.into(), last.into()).ok()?;
-        Some(Flows::To { target, protocol, ports })
+    let flows = runs.into_iter().filter_map(|(ends, protocol, first, last)| {
+        Some(flows(ends, protocol, PortRange::new(first.into(), last.into()).ok()?))
     });
     flows.collect()
 }

@@ -7,14 +7,23 @@
 //! | [`ipam`] | a subnet, leases | the address offered |
 //! | [`admission`] | a driver's decision, grants, offers | an admitted one, or all objections |
 //! | [`desired`], [`names`] | records | the resources the kernel should hold |
+//! | [`view`] | the topology and a change of it | what it would be |
+//! | [`links`], [`environment`] | a sandbox's links | what they lead to, open and tell |
 //! | [`diff`] | desired and observed resources | the ordered plan |
 
 pub mod admission;
 pub mod desired;
 pub mod diff;
+pub mod environment;
+mod files;
 mod interval;
 pub mod ipam;
+pub mod links;
 pub mod names;
 pub mod pools;
 pub mod prefix;
 pub mod subnets;
+pub mod view;
+
+#[cfg(test)]
+mod naming_tests;

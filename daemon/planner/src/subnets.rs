@@ -173,6 +173,7 @@ mod tests {
             internal: false,
             icc: true,
             mtu: None,
+            dns_servers: Vec::new(),
             labels: BTreeMap::new(),
             options: BTreeMap::new(),
         }

@@ -3,10 +3,10 @@
 use futures::Stream;
 use postern_kernel::Kernel;
 use postern_model::intent::{
-    Connect, CreateEndpoint, CreateNetwork, CreateSandbox, DeleteEndpoint, DeleteNetwork,
+    AddLink, Connect, CreateEndpoint, CreateNetwork, CreateSandbox, DeleteEndpoint, DeleteNetwork,
     DeleteSandbox, Disconnect, JoinEndpoint, LeaveEndpoint, ListEndpoints, ListNetworks,
-    ListSandboxes, Mutation, Outcome, PruneNetworks, UpdateEndpoint, UpdateNetwork, UpdateSandbox,
-    WatchEvents,
+    ListSandboxes, Mutation, Outcome, PruneNetworks, RemoveLink, UpdateEndpoint, UpdateNetwork,
+    UpdateSandbox, WatchEvents,
 };
 use postern_model::plan::Plan;
 use postern_model::refusal::Refusal;
@@ -48,6 +48,8 @@ impl<K: Kernel> Backend for Ledger<K> {
     deletion!(delete_network, delete_network_now, DeleteNetwork);
     mutation!(create_sandbox, create_sandbox_now, CreateSandbox => SandboxFacts, sandbox, facts_of_sandbox);
     mutation!(update_sandbox, update_sandbox_now, UpdateSandbox => SandboxFacts, sandbox, facts_of_sandbox);
+    mutation!(add_link, add_link_now, AddLink => SandboxFacts, sandbox, facts_of_sandbox);
+    mutation!(remove_link, remove_link_now, RemoveLink => SandboxFacts, sandbox, facts_of_sandbox);
     deletion!(delete_sandbox, delete_sandbox_now, DeleteSandbox);
     mutation!(create_endpoint, create_endpoint_now, CreateEndpoint => EndpointFacts, endpoint, facts_of_endpoint);
     mutation!(connect, connect_now, Connect => EndpointFacts, endpoint, facts_of_endpoint);
@@ -76,6 +78,10 @@ impl<K: Kernel> Backend for Ledger<K> {
 
     fn list_sandboxes(&self, query: &ListSandboxes) -> Result<PageOf<SandboxFacts>, Refusal> {
         Ok(self.sandboxes(query))
+    }
+
+    fn environment(&self, reference: &str) -> Result<Vec<(String, String)>, Refusal> {
+        self.variables(reference)
     }
 
     fn get_endpoint(&self, reference: &str) -> Result<EndpointFacts, Refusal> {

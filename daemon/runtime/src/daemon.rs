@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener as StdListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use nix::fcntl::{Flock, FlockArg};
@@ -15,6 +16,7 @@ use postern_model::refusal::Refusal;
 use postern_plugin::{
     COMPILE_ARGUMENT, Compiler, DriverHost, HostOptions, Limits, compile_child_main,
 };
+use postern_resolver::Resolver;
 use postern_store::Store;
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
@@ -24,6 +26,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::ledger::{Ledger, LedgerOptions, chain};
+use crate::names::Names;
 use crate::predefined;
 use crate::settings::{Arguments, LogFormat, Settings, SettingsError};
 
@@ -113,7 +116,7 @@ fn start(arguments: Arguments) -> Result<(), DaemonError> {
 
 /// A bare level is about the daemon; its libraries speak only of what goes wrong.
 fn directives(level: &str) -> String {
-    const OWN: [&str; 5] = ["kernel", "plugin", "runtime", "server", "store"];
+    const OWN: [&str; 6] = ["kernel", "plugin", "resolver", "runtime", "server", "store"];
     if level.parse::<LevelFilter>().is_err() {
         return level.to_owned();
     }
@@ -223,7 +226,10 @@ async fn open(settings: &Settings) -> Result<Ledger<Linux>, DaemonError> {
     let drivers = DriverHost::open(options).map_err(DaemonError::Drivers)?;
     drivers.load_built_in().map_err(DaemonError::BuiltIn)?;
     let host = HostSettings { ip_forward: settings.ip_forward, run_dir: settings.run_dir.clone() };
-    let kernel = Linux::open(&host).await.map_err(DaemonError::Kernel)?;
+    let resolver = Resolver::new(settings.resolver.clone());
+    let names = Names::start(resolver.clone())
+        .map_err(|source| io_error("cannot start a thread for", &settings.run_dir, source))?;
+    let kernel = Linux::open(&host, Arc::new(names)).await.map_err(DaemonError::Kernel)?;
     let options = LedgerOptions {
         pools: predefined::pools(&settings.pools, loaded.identity),
         mtu: settings.mtu,
@@ -233,7 +239,7 @@ async fn open(settings: &Settings) -> Result<Ledger<Linux>, DaemonError> {
         state_dir: settings.state_dir.clone(),
         run_dir: settings.run_dir.clone(),
     };
-    Ok(Ledger::new(loaded.topology, store, kernel, drivers, options))
+    Ok(Ledger::new(loaded.topology, store, kernel, (drivers, resolver), options))
 }
 
 /// Listens on the socket. One that is left over from a daemon that died is removed: the

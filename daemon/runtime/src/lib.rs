@@ -3,6 +3,7 @@
 mod backend;
 mod daemon;
 mod ledger;
+mod names;
 mod predefined;
 mod settings;
 

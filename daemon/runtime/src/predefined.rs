@@ -53,6 +53,7 @@ fn spec(driver: &str) -> Result<NetworkSpec, InvalidName> {
         internal: false,
         icc: true,
         mtu: None,
+        dns_servers: Vec::new(),
         labels: Labels::new(),
         options: Labels::new(),
     })

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use postern_planner::pools::Pool;
+use postern_resolver::{Limits, ResolverOptions};
 use serde::Deserialize;
 
 /// Where the configuration is read when no path is given; it need not exist.
@@ -94,6 +95,9 @@ pub enum LogFormat {
     Json,
 }
 
+/// No limit of the resolver is higher.
+const LIMIT_MAX: usize = 1 << 20;
+
 /// Defines the settings once, for the file, the environment and the flags.
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident: $type:ty, $env:literal, $value:literal;)*) => {
@@ -159,6 +163,16 @@ settings! {
     ip: IpAddr, "POSTERN_IP", "ADDRESS";
     /// Seconds a freed address rests before it is offered again [default: 10]
     address_rest: u64, "POSTERN_ADDRESS_REST", "SECONDS";
+    /// The file that names the host's DNS servers; it is followed when it changes [default: /etc/resolv.conf]
+    resolv_conf: PathBuf, "POSTERN_RESOLV_CONF", "FILE";
+    /// Most questions of all sandboxes that are forwarded at a time; more are refused [default: 1024]
+    dns_forwards: usize, "POSTERN_DNS_FORWARDS", "COUNT";
+    /// Most questions of one sandbox that are forwarded at a time; more are refused [default: 64]
+    dns_forwards_per_sandbox: usize, "POSTERN_DNS_FORWARDS_PER_SANDBOX", "COUNT";
+    /// Most DNS connections over TCP of one sandbox at a time; more are closed [default: 32]
+    dns_tcp_per_sandbox: usize, "POSTERN_DNS_TCP_PER_SANDBOX", "COUNT";
+    /// Most answers of each list of DNS servers that are kept for their lifetime; 0 keeps none [default: 4096]
+    dns_cache: usize, "POSTERN_DNS_CACHE", "COUNT";
 }
 
 /// The settings with every default filled in and every one checked.
@@ -186,6 +200,8 @@ pub struct Settings {
     pub address_rest: Duration,
     /// Default address pools; empty means the built-in ones.
     pub pools: Vec<Pool>,
+    /// How sandboxes are told names.
+    pub resolver: ResolverOptions,
 }
 
 /// The default bridge.
@@ -277,7 +293,19 @@ impl Settings {
             masquerade: given.ip_masq.unwrap_or(true),
         };
         check_bridge(&bridge)?;
+        let resolver = ResolverOptions {
+            host_file: absolute("resolv-conf", given.resolv_conf, "/etc/resolv.conf")?,
+            limits: limits(&[
+                ("dns-forwards", given.dns_forwards, |l| &mut l.forwards),
+                ("dns-forwards-per-sandbox", given.dns_forwards_per_sandbox, |l| {
+                    &mut l.forwards_per_sandbox
+                }),
+                ("dns-tcp-per-sandbox", given.dns_tcp_per_sandbox, |l| &mut l.tcp_per_sandbox),
+                ("dns-cache", given.dns_cache, |l| &mut l.cache_entries),
+            ])?,
+        };
         Ok(Self {
+            resolver,
             state_dir: absolute("state-dir", given.state_dir, "/var/lib/postern")?,
             run_dir,
             socket,
@@ -291,6 +319,22 @@ impl Settings {
             pools: given.default_address_pool.into_iter().map(|pool| pool.0).collect(),
         })
     }
+}
+
+/// A setting's name, its value, and the limit it is.
+type LimitSetting = (&'static str, Option<usize>, fn(&mut Limits) -> &mut usize);
+
+/// The limits with those that are given; each is a number of things kept in memory.
+fn limits(given: &[LimitSetting]) -> Result<Limits, SettingsError> {
+    let mut limits = Limits::default();
+    for (setting, value, limit) in given {
+        match value {
+            None => {}
+            Some(value) if *value <= LIMIT_MAX => *limit(&mut limits) = *value,
+            Some(value) => return Err(wrong(setting, format!("{value} is over {LIMIT_MAX}"))),
+        }
+    }
+    Ok(limits)
 }
 
 fn read(path: &Path) -> Result<GivenSettings, SettingsError> {

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use futures::Stream;
+use postern_model::dns::{Link, LinkState};
 use postern_model::driver::DriverInfo;
 use postern_model::endpoint::Endpoint;
 use postern_model::event::Event;
 use postern_model::intent::{
-    Connect, CreateEndpoint, CreateNetwork, CreateSandbox, DeleteEndpoint, DeleteNetwork,
+    AddLink, Connect, CreateEndpoint, CreateNetwork, CreateSandbox, DeleteEndpoint, DeleteNetwork,
     DeleteSandbox, Disconnect, JoinEndpoint, LeaveEndpoint, ListEndpoints, ListNetworks,
-    ListSandboxes, Mutation, Outcome, PruneNetworks, UpdateEndpoint, UpdateNetwork, UpdateSandbox,
-    WatchEvents,
+    ListSandboxes, Mutation, Outcome, PruneNetworks, RemoveLink, UpdateEndpoint, UpdateNetwork,
+    UpdateSandbox, WatchEvents,
 };
 use postern_model::network::Network;
 use postern_model::plan::Plan;
@@ -38,6 +40,21 @@ pub struct SandboxFacts {
     pub sandbox: Sandbox,
     /// uids of its endpoints in the order of their interfaces.
     pub endpoints: Vec<String>,
+    /// Where its files are, if it has any.
+    pub files: Option<PathBuf>,
+    /// What its links come to.
+    pub links: Vec<LinkFacts>,
+}
+
+/// A link with what it comes to.
+#[derive(Debug, Clone)]
+pub struct LinkFacts {
+    /// The link.
+    pub link: Link,
+    /// Whether it works.
+    pub state: LinkState,
+    /// The addresses of its alias.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// An endpoint with what its record does not say.
@@ -79,6 +96,8 @@ pub struct SystemFacts {
     pub drivers: Vec<DriverFacts>,
     /// What the kernel can do.
     pub features: BTreeMap<String, bool>,
+    /// What the resolver has counted.
+    pub resolver: BTreeMap<String, u64>,
 }
 
 /// One item of an event stream.
@@ -138,6 +157,18 @@ pub trait Backend: Clone + Send + Sync + 'static {
         &self,
         request: Mutation<UpdateSandbox>,
     ) -> impl Future<Output = Result<Outcome<SandboxFacts>, Refusal>> + Send;
+    /// Adds a link to a sandbox.
+    fn add_link(
+        &self,
+        request: Mutation<AddLink>,
+    ) -> impl Future<Output = Result<Outcome<SandboxFacts>, Refusal>> + Send;
+    /// Removes a link of a sandbox.
+    fn remove_link(
+        &self,
+        request: Mutation<RemoveLink>,
+    ) -> impl Future<Output = Result<Outcome<SandboxFacts>, Refusal>> + Send;
+    /// Returns the environment variables of a sandbox's links, name and value.
+    fn environment(&self, reference: &str) -> Result<Vec<(String, String)>, Refusal>;
     /// Deletes a sandbox.
     fn delete_sandbox(
         &self,

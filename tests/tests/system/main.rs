@@ -2,6 +2,7 @@
 
 mod addressing;
 mod bad_endpoints;
+mod bad_names;
 mod bad_networks;
 mod bad_sandboxes;
 mod command_line;
@@ -9,9 +10,14 @@ mod dry_run;
 mod endpoints;
 mod events;
 mod failures;
+mod files;
 mod idempotency;
 mod isolation;
+mod links;
 mod lists;
+mod name_clients;
+mod names;
+mod names_outside;
 mod networks;
 mod ports;
 mod ports_live;

@@ -26,6 +26,7 @@ pub(crate) fn tell(stage: &mut Stage, report: &mut Report) -> Result<(), Failure
     teller.networks()?;
     teller.traffic()?;
     teller.isolation()?;
+    teller.links()?;
     teller.refusals()?;
     teller.dry_run()?;
     teller.crash()?;
@@ -135,6 +136,74 @@ impl Teller<'_> {
         Ok(())
     }
 
+    /// A linked pair on a network that keeps its neighbours apart.
+    fn links(&mut self) -> Result<(), Failure> {
+        self.report.chapter("Names, and a link through what is shut");
+        for (sandbox, flags) in
+            [("shop", "--ip 10.30.0.30"), ("db", "--ip 10.30.0.40 --expose 5432")]
+        {
+            self.does(&format!("sandbox create {sandbox}"), "a sandbox")?;
+            self.does(&format!("connect quiet {sandbox} {flags}"), "joined")?;
+        }
+        self.stage.serve("db", 5432)?;
+        self.stage.serve("db", 9999)?;
+        self.resolves("shop", "db", "10.30.0.40")?;
+        self.unreached("shop", "10.30.0.40:5432", "icc is off, and there is no link")?;
+        self.does("link add shop db:store", "`shop` may reach what `db` exposes, as `store`")?;
+        self.shows("link ls", "the link is live")?;
+        self.resolves("shop", "store", "10.30.0.40")?;
+        self.unresolved("a", "store", "only `shop` knows the alias")?;
+        self.reached("shop", "10.30.0.40:5432", "db")?;
+        self.unreached("shop", "10.30.0.40:9999", "port 9999 is not exposed")?;
+        self.unreached("a", "10.30.0.40:5432", "nobody else has the link")?;
+        self.shows("link env shop", "Docker's variables, on request")?;
+        self.shows("exec shop -- cat /etc/hosts", "the hosts file knows it, too")?;
+        self.does("sandbox rm --force db", "`db` is gone")?;
+        self.unresolved("shop", "store", "the name went with it")?;
+        self.does("sandbox create db", "`db` is made again")?;
+        self.does("connect quiet db --ip 10.30.0.50 --expose 5432", "with another address")?;
+        self.stage.serve("db", 5432)?;
+        self.resolves("shop", "store", "10.30.0.50")?;
+        self.reached("shop", "10.30.0.50:5432", "db")?;
+        self.does("link rm shop store", "the link is taken back")?;
+        self.unresolved("shop", "store", "the name is gone")?;
+        self.unreached("shop", "10.30.0.50:5432", "and so is the way")
+    }
+
+    /// What the C library in a sandbox says of a name.
+    fn looked_up(&mut self, sandbox: &str, name: &str) -> Result<Finished, Failure> {
+        let line = format!("getent ahostsv4 {name}");
+        self.report.command(sandbox, &line);
+        self.stage.postern(&words(&format!("exec {sandbox} -- {line}")))
+    }
+
+    fn resolves(&mut self, sandbox: &str, name: &str, address: &str) -> Result<(), Failure> {
+        let done = self.looked_up(sandbox, name)?;
+        let right = done.ok() && done.stdout.starts_with(address);
+        self.report.check(&format!("`{name}` is {address}"), right, &done.stdout);
+        Ok(())
+    }
+
+    fn unresolved(&mut self, sandbox: &str, name: &str, why: &str) -> Result<(), Failure> {
+        let done = self.looked_up(sandbox, name)?;
+        self.report.check(&format!("no such name: {why}"), !done.ok(), &done.stdout);
+        Ok(())
+    }
+
+    fn reached(&mut self, sandbox: &str, at: &str, by: &str) -> Result<(), Failure> {
+        let url = format!("http://{at}/");
+        let done = self.stage.fetch_in(sandbox, &url)?;
+        self.answered(sandbox, &url, &done, by);
+        Ok(())
+    }
+
+    fn unreached(&mut self, sandbox: &str, at: &str, why: &str) -> Result<(), Failure> {
+        let url = format!("http://{at}/");
+        let done = self.stage.fetch_in(sandbox, &url)?;
+        self.unanswered(sandbox, &url, &done, why);
+        Ok(())
+    }
+
     fn refusals(&mut self) -> Result<(), Failure> {
         self.report.chapter("What is wrong is refused, with the field named");
         let before = marked()?;
@@ -151,6 +220,8 @@ impl Teller<'_> {
             ("connect blue b --interface sixteen-bytes-xy", "spec.interface_name"),
             ("connect blue b --mac-address 01:00:5e:00:00:01", "spec.mac_address"),
             ("connect blue b -p 8080:80", "spec.published_ports[0].host_port"),
+            ("sandbox create c --link b:x --link a:x", "spec.links[1].alias"),
+            ("link add b b:me", "link.source"),
             ("network rm bridge", ""),
             ("network rm blue", ""),
         ] {
@@ -210,7 +281,7 @@ impl Teller<'_> {
         self.report.chapter("Everything is removed");
         self.stage.end_servers();
         self.does("disconnect blue client", "`client` has left")?;
-        self.does("sandbox rm --force web client a b", "the sandboxes are gone")?;
+        self.does("sandbox rm --force web client a b shop db", "the sandboxes are gone")?;
         self.does("network rm blue quiet", "the networks are gone")?;
         let after = marked()?;
         let left = after.join("\n");

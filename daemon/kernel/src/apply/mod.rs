@@ -4,6 +4,7 @@
 //! its last, whatever becomes of the request it came from.
 
 mod bridge;
+mod name_server;
 mod place;
 mod veth;
 
@@ -17,11 +18,13 @@ use postern_model::id::SandboxId;
 use postern_model::name::IfName;
 use postern_model::network::Family;
 use postern_model::plan::{NamespaceRef, Step};
-use postern_model::resource::{Place, Resource};
+use postern_model::resource::{Content, Place, Resource};
 
 use crate::error::{ApplyError, NamespaceError};
 use crate::features::Features;
+use crate::files;
 use crate::mark;
+use crate::names::Names;
 use crate::namespace::{self, Namespace};
 use crate::reaper::Reaper;
 use crate::rtnl::Socket;
@@ -32,6 +35,7 @@ use place::Site;
 pub(crate) struct Means<'a> {
     pub(crate) features: &'a Features,
     pub(crate) reaper: &'a Reaper,
+    pub(crate) names: &'a Names,
     pub(crate) run_dir: &'a Path,
 }
 
@@ -75,7 +79,13 @@ impl<'a> Executor<'a> {
                 self.create_address(resource, *place, link, *address)
             }
             Resource::Route { .. } => self.create_route(resource, false),
-            Resource::Element(_) => Err(not_a_step(resource)),
+            Resource::NameServer { sandbox } => self.create_name_server(*sandbox),
+            Resource::File { sandbox, file, content: Content::Written(text) } => {
+                let written = files::write(self.means.run_dir, *sandbox, *file, text);
+                written.map_err(ApplyError::file(resource))
+            }
+            // Nobody can desire what somebody else wrote.
+            Resource::File { .. } | Resource::Element(_) => Err(not_a_step(resource)),
         }
     }
 
@@ -85,8 +95,12 @@ impl<'a> Executor<'a> {
             Resource::Bridge(bridge) => self.update_bridge(bridge),
             Resource::Veth(veth) => self.update_veth(veth),
             Resource::Route { .. } => self.create_route(to, true),
-            Resource::Sysctl { .. } | Resource::Address { .. } => self.create(to),
-            Resource::Namespace { .. } | Resource::Element(_) => Err(not_a_step(from)),
+            Resource::Sysctl { .. } | Resource::Address { .. } | Resource::File { .. } => {
+                self.create(to)
+            }
+            Resource::Namespace { .. } | Resource::NameServer { .. } | Resource::Element(_) => {
+                Err(not_a_step(from))
+            }
         }
     }
 
@@ -105,6 +119,11 @@ impl<'a> Executor<'a> {
                 let Some((site, index)) = self.link_if_there(*place, link)? else { return Ok(()) };
                 let gone = site.socket.delete_route(index, *destination, *via);
                 gone.map_err(ApplyError::netlink(resource))
+            }
+            Resource::NameServer { sandbox } => self.delete_name_server(*sandbox),
+            Resource::File { sandbox, file, .. } => {
+                let removed = files::remove(self.means.run_dir, *sandbox, *file);
+                removed.map_err(ApplyError::file(resource))
             }
             Resource::Element(_) => Err(not_a_step(resource)),
         }

@@ -61,14 +61,16 @@ pub(super) fn filters(flows: &Flows) -> Option<Vec<Filter>> {
                 |client, server| Filter { client: Some(client), server: Some(server), port: None };
             Some(vec![pair(a, b), pair(b, a)])
         }
-        Flows::To { .. } | Flows::Leaving(_) | Flows::Into(_) => None,
+        Flows::To { .. } | Flows::Link { .. } | Flows::Leaving(_) | Flows::Into(_) => None,
     }
 }
 
 /// The families that the flows can be of.
 pub(super) fn families(flows: &Flows) -> Vec<Family> {
     match flows {
-        Flows::Of(ip) | Flows::To { target: ip, .. } => vec![Family::of(*ip)],
+        Flows::Of(ip) | Flows::To { target: ip, .. } | Flows::Link { to: ip, .. } => {
+            vec![Family::of(*ip)]
+        }
         Flows::Between(a, b) if a.is_ipv4() != b.is_ipv4() => Vec::new(),
         Flows::Between(prefix, _) | Flows::Leaving(prefix) | Flows::Into(prefix) => {
             vec![Family::of(prefix.ip())]
@@ -92,6 +94,12 @@ pub(super) fn matches(flows: &Flows, ends: &Ends) -> bool {
         Flows::To { target, protocol, ports } => {
             ends.translated
                 && ends.server == *target
+                && ends.protocol == protocol.number()
+                && ends.port.is_some_and(|port| (ports.first()..=ports.last()).contains(&port))
+        }
+        Flows::Link { from, to, protocol, ports } => {
+            !ends.translated
+                && (ends.client, ends.server) == (*from, *to)
                 && ends.protocol == protocol.number()
                 && ends.port.is_some_and(|port| (ports.first()..=ports.last()).contains(&port))
         }

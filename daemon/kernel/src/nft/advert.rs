@@ -86,7 +86,7 @@ fn load(base: u32, offset: u32, length: u32, register: Register) -> Expressions 
     ])
 }
 
-fn userdata(comment: &str) -> Vec<u8> {
+pub(super) fn userdata(comment: &str) -> Vec<u8> {
     let length = u8::try_from(comment.len() + 1).unwrap_or(u8::MAX);
     let mut bytes = vec![USERDATA_COMMENT, length];
     bytes.extend_from_slice(comment.as_bytes());

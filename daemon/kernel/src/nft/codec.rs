@@ -34,6 +34,12 @@ pub(super) fn encode(element: &Element) -> Option<Raw> {
         Element::PortMac(name, mac) => key.name(name).mac(*mac).key(),
         Element::Guard(name, mac, ip) => key.name(name).mac(*mac).ip(*ip).key(),
         Element::Endpoint(ip, name) => key.ip(*ip).name(name).key(),
+        Element::Link { from, to, protocol, port } => {
+            if from.is_ipv4() != to.is_ipv4() {
+                return None;
+            }
+            key.ip(*from).ip(*to).protocol(*protocol).port(*port).key()
+        }
         Element::Publish { host, protocol, port, target, target_port } => {
             if host.is_ipv4() != target.is_ipv4() {
                 return None;
@@ -67,6 +73,8 @@ pub(super) fn decode(set: &str, raw: &Raw) -> Option<Element> {
         "guard6" => Element::Guard(key.name()?, key.mac()?, key.ip(Family::V6)?),
         "endpoint4" => Element::Endpoint(key.ip(Family::V4)?, key.name()?),
         "endpoint6" => Element::Endpoint(key.ip(Family::V6)?, key.name()?),
+        "link4" => link(Family::V4, &mut key)?,
+        "link6" => link(Family::V6, &mut key)?,
         "publish4" => published(key.host(Family::V4)?, &mut key, &mut value)?,
         "publish6" => published(key.host(Family::V6)?, &mut key, &mut value)?,
         "publish4-any" => published(Family::V4.unspecified(), &mut key, &mut value)?,
@@ -74,6 +82,15 @@ pub(super) fn decode(set: &str, raw: &Raw) -> Option<Element> {
         _ => return None,
     };
     (key.0.is_empty() && value.0.is_empty()).then_some(element)
+}
+
+fn link(family: Family, key: &mut Reader<'_>) -> Option<Element> {
+    Some(Element::Link {
+        from: key.ip(family)?,
+        to: key.ip(family)?,
+        protocol: key.protocol()?,
+        port: key.port()?,
+    })
 }
 
 fn published(host: IpAddr, key: &mut Reader<'_>, value: &mut Reader<'_>) -> Option<Element> {
@@ -231,6 +248,16 @@ mod tests {
         )
     }
 
+    fn linked() -> impl Strategy<Value = Element> {
+        let ips = family().prop_flat_map(|family| (ip(family), ip(family)));
+        (ips, protocol(), any::<u16>()).prop_map(|((from, to), protocol, port)| Element::Link {
+            from,
+            to,
+            protocol,
+            port,
+        })
+    }
+
     fn element() -> impl Strategy<Value = Element> {
         prop_oneof![
             name().prop_map(Element::Bridge),
@@ -244,6 +271,7 @@ mod tests {
             (name(), mac()).prop_map(|(name, mac)| Element::PortMac(name, mac)),
             (name(), mac(), any_ip()).prop_map(|(name, mac, ip)| Element::Guard(name, mac, ip)),
             (any_ip(), name()).prop_map(|(ip, name)| Element::Endpoint(ip, name)),
+            linked(),
             published(),
         ]
     }

@@ -101,7 +101,10 @@ fn set_names(socket: &mut NetfilterSocket, table: Table) -> io::Result<BTreeSet<
 }
 
 /// Every rule of a table as its chain and comment, in order.
-fn rules(socket: &mut NetfilterSocket, table: Table) -> io::Result<Vec<(String, String)>> {
+pub(super) fn rules(
+    socket: &mut NetfilterSocket,
+    table: Table,
+) -> io::Result<Vec<(String, String)>> {
     let attributes = vec![RuleAttribute::Table(TABLE.to_owned())];
     let request = NfTablesMessage::GetRule(RuleMessage { attributes });
     socket.dump(&in_table(table, request), |reply| {

@@ -1,9 +1,11 @@
-//! nftables: two tables named `postern`, with constant rules over sets and maps.
+//! nftables: tables named `postern`, in the host's namespace with constant rules over sets
+//! and maps.
 //!
 //! | table | what its rules do |
 //! |---|---|
 //! | `inet` | published ports, source addresses, what may be forwarded |
 //! | `bridge` | endpoints send from their own addresses only |
+//! | `ip`, in each sandbox | the way to its resolver; see [`redirect`] |
 //!
 //! The rules are loaded once, by `nft`; see [`Nft::load_base`]. Every later change is of
 //! elements, over netlink, at a cost that does not depend on how many there are; see
@@ -19,6 +21,7 @@ mod dump;
 mod error;
 mod expr;
 mod maps;
+pub(crate) mod redirect;
 mod rules_bridge;
 mod rules_inet;
 mod schema;

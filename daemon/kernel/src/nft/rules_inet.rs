@@ -146,6 +146,18 @@ fn known() -> [Rule; 2] {
     ]
 }
 
+/// A port that a link opens, whether neighbours may reach each other or not. One lookup:
+/// addresses are identities, and those of a link are on one network.
+fn linked(family: Family, set: &'static str) -> Rule {
+    let address = |name| field(header(family), name);
+    let key =
+        vec![address("saddr"), address("daddr"), meta(MetaKey::L4proto), field("th", "dport")];
+    Rule::new(
+        "by a link",
+        [within("@bridges"), nfproto(family), is(concat(key), text(set)), accept()],
+    )
+}
+
 fn from() -> Vec<Rule> {
     let open = |name: Expr| is(name, text("@open"));
     let internal = |name: Expr| is(name, text("@internal"));
@@ -158,6 +170,8 @@ fn from() -> Vec<Rule> {
             [within("@bridges"), is(field("icmpv6", "type"), discovery), accept()],
         ),
         Rule::new("neighbours", [within("@neighbours"), accept()]),
+        linked(Family::V4, "@link4"),
+        linked(Family::V6, "@link6"),
         Rule::new("from an internal network", [internal(iifname()), drop()]),
         Rule::new("to an internal network", [internal(oifname()), drop()]),
         Rule::new("published port", [ct("status", &["dnat"]), accept()]),

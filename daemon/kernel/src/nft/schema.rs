@@ -6,19 +6,22 @@ use nftables::schema::SetType;
 use nftables::types::NfFamily;
 use postern_model::network::Family;
 
-/// The name of both tables.
+/// The name of all our tables.
 pub const TABLE: &str = "postern";
 
-/// Which of the two tables.
+/// Which table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Table {
     /// Routed packets, and bridged ones where the bridge asks for it.
     Inet,
     /// Frames as they come from a port.
     Bridge,
+    /// In a sandbox's namespace: the way to its resolver.
+    Sandbox,
 }
 
 impl Table {
+    /// Those of the host's namespace.
     pub(super) const ALL: [Self; 2] = [Self::Inet, Self::Bridge];
 
     /// The family as netlink has it.
@@ -26,6 +29,7 @@ impl Table {
         match self {
             Self::Inet => NetfilterProtoFamily::Inet,
             Self::Bridge => NetfilterProtoFamily::Bridge,
+            Self::Sandbox => NetfilterProtoFamily::IPv4,
         }
     }
 
@@ -34,6 +38,7 @@ impl Table {
         match self {
             Self::Inet => NfFamily::INet,
             Self::Bridge => NfFamily::Bridge,
+            Self::Sandbox => NfFamily::IP,
         }
     }
 }
@@ -83,7 +88,7 @@ const FENCE6: SetSpec = fence("fence6", &[V6]);
 /// `bridges` and `neighbours` hold pairs of one name with itself: no rule can compare
 /// the two interfaces of a packet, but `iifname . oifname` is in such a set only if they
 /// are equal, and `iifname . iifname` asks for the one alone.
-pub(super) const SETS: [SetSpec; 21] = [
+pub(super) const SETS: [SetSpec; 23] = [
     set(Table::Inet, "bridges", &[IF, IF]),
     set(Table::Inet, "neighbours", &[IF, IF]),
     set(Table::Inet, "open", &[IF]),
@@ -93,6 +98,8 @@ pub(super) const SETS: [SetSpec; 21] = [
     set(Table::Inet, "masquerade6", &[IF]),
     set(Table::Inet, "endpoint4", &[V4, IF]),
     set(Table::Inet, "endpoint6", &[V6, IF]),
+    set(Table::Inet, "link4", &[V4, V4, PROTO, PORT]),
+    set(Table::Inet, "link6", &[V6, V6, PROTO, PORT]),
     map("snat4", &[IF], &[V4]),
     map("snat6", &[IF], &[V6]),
     map("publish4", &[V4, PROTO, PORT], &[V4, PORT]),

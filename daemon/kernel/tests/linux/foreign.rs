@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use postern_kernel::nft::Nft;
-use postern_kernel::{ApplyError, HostSettings, Kernel, Linux};
+use postern_kernel::{ApplyError, HostSettings, Kernel, Linux, NoNames};
 use postern_model::decision::LinkSysctl;
 use postern_model::network::Family;
 use postern_model::resource::{Bridge, Place, Resource};
@@ -152,7 +152,7 @@ fn forwarding_is_turned_on_behind_a_fence() {
         let directory = run_dir();
         let start = |ip_forward| {
             let settings = HostSettings { ip_forward, run_dir: directory.path().to_owned() };
-            drop(runtime.block_on(Linux::open(&settings)).unwrap());
+            drop(runtime.block_on(Linux::open(&settings, std::sync::Arc::new(NoNames))).unwrap());
         };
         start(false);
         assert_eq!((read(v4), read(v6), fenced().len()), ("0".into(), "0".into(), 0));

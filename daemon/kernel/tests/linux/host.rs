@@ -8,7 +8,7 @@ use std::thread;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use postern_kernel::{HostSettings, Kernel, Linux, namespace_path};
+use postern_kernel::{HostSettings, Kernel, Linux, NoNames, namespace_path};
 use postern_model::id::{EndpointId, NetworkId, SandboxId};
 use postern_model::name::IfName;
 use postern_model::plan::{NamespaceRef, Plan, Step};
@@ -50,7 +50,7 @@ pub(crate) fn run_dir() -> TempDir {
 /// Opens the kernel as the daemon does.
 pub(crate) async fn open(run_dir: &Path) -> Linux {
     let settings = HostSettings { ip_forward: true, run_dir: run_dir.to_owned() };
-    Linux::open(&settings).await.unwrap()
+    Linux::open(&settings, std::sync::Arc::new(NoNames)).await.unwrap()
 }
 
 /// Runs a test in namespaces of its own.
@@ -89,7 +89,7 @@ pub(crate) fn ip_in(path: &Path, words: &str) -> String {
     text
 }
 
-fn reference(run_dir: &Path, n: u32) -> NamespaceRef {
+pub(crate) fn reference(run_dir: &Path, n: u32) -> NamespaceRef {
     NamespaceRef { path: namespace_path(run_dir, sandbox(n)), identity: None }
 }
 

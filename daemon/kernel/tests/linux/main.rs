@@ -2,6 +2,7 @@
 
 mod foreign;
 mod host;
+mod names;
 mod namespaces;
 mod ports;
 mod reaping;

@@ -40,6 +40,25 @@ fn a_name_can_be_used_again_at_once() {
 }
 
 #[test]
+fn what_is_on_a_link_out_of_service_is_gone_already() {
+    on_a_host(async |host| {
+        let base = [host.namespace(1), Resource::Bridge(bridge(1))];
+        let pair = [
+            Resource::Veth(veth(1, "br-1", sandbox(1), "eth0")),
+            address(Place::Sandbox(sandbox(1)), "eth0", "10.1.0.2/24"),
+            route(sandbox(1), "eth0", "0.0.0.0/0", Some("10.1.0.1")),
+        ];
+        host.create(&base).await.unwrap();
+        for _ in 0..10 {
+            host.create(&pair).await.unwrap();
+            host.delete(&pair[..1]).await.unwrap();
+            // The kernel takes its time to delete the link, and the route is there till then.
+            assert_eq!(host.observe().await, set(&base));
+        }
+    });
+}
+
+#[test]
 fn what_an_earlier_run_left_out_of_service_is_deleted() {
     on_a_host(async |host| {
         ip("link add pv-7 group 20561 type veth peer name other");

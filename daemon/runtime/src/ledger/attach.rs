@@ -1,6 +1,8 @@
 //! Joining an endpoint to a sandbox and taking it out again; connect and disconnect,
 //! which do both halves in one call.
 
+use std::collections::BTreeSet;
+
 use postern_kernel::Kernel;
 use postern_model::decision::Desired;
 use postern_model::driver::EndpointView;
@@ -16,6 +18,7 @@ use postern_model::refusal::{Class, Refusal};
 use postern_model::resource::{Place, Resource, ResourceSet};
 use postern_model::sandbox::Sandbox;
 use postern_model::topology::{Put, Topology};
+use postern_planner::view::View;
 use postern_planner::{desired, diff};
 use postern_plugin::LoadedDriver;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
@@ -25,9 +28,19 @@ use super::locks::LockKey;
 use super::ports::Reserved;
 use super::{Committed, Core, Draft, Ledger, Retry, check, outcome};
 
-/// The locks of a call about an endpoint: network, sandbox, endpoint.
-pub(super) type EndpointLocks =
-    (OwnedRwLockReadGuard<()>, Option<OwnedRwLockWriteGuard<()>>, OwnedRwLockWriteGuard<()>);
+/// The locks of a call about an endpoint.
+pub(super) struct EndpointLocks {
+    _sandbox: Option<SandboxLocks>,
+    _network: OwnedRwLockReadGuard<()>,
+    _endpoint: OwnedRwLockWriteGuard<()>,
+}
+
+/// The locks of a call about a sandbox's endpoints: its name as a source, it, and those
+/// that have a link to it.
+pub(super) struct SandboxLocks {
+    _source: OwnedRwLockWriteGuard<()>,
+    _sandboxes: Vec<OwnedRwLockWriteGuard<()>>,
+}
 
 /// An endpoint as its driver sees it. A driver that makes no link is told of the first
 /// name all the same; it has no use for it.
@@ -76,33 +89,20 @@ fn choose_interface(
     })
 }
 
-/// What a sandbox needs with `changed` in the place of its endpoint of that id.
-fn sandbox_resources(
-    topology: &Topology,
-    sandbox: &Sandbox,
-    (leaving, joining): (EndpointId, Option<(&Endpoint, &Network)>),
-) -> ResourceSet {
-    let others = topology
-        .endpoints_of_sandbox(sandbox.id)
-        .filter(|endpoint| endpoint.id != leaving)
-        .filter_map(|endpoint| Some((endpoint, topology.network(endpoint.network)?)));
-    desired::sandbox(sandbox, others.chain(joining))
-}
-
-/// The plan from one form of an endpoint to another, the sandbox's routes included.
+/// The plan from one form of an endpoint to another. It is felt by its sandbox, whose
+/// routes and files depend on all of its endpoints, and by those that have a link to it.
 fn plan_between(
     topology: &Topology,
     sandbox: &Sandbox,
     network: &Network,
     (old, new): (Option<&Endpoint>, Option<&Endpoint>),
 ) -> Plan {
-    let set = |endpoint: Option<&Endpoint>| {
-        let Some(id) = old.or(new).map(|endpoint| endpoint.id) else {
-            return ResourceSet::default();
-        };
-        let joined = endpoint.filter(|e| e.attachment.is_some()).map(|e| (e, network));
-        let mut set = sandbox_resources(topology, sandbox, (id, joined));
-        set.extend(endpoint.map(|e| desired::endpoint(e, network)).unwrap_or_default());
+    let Some(id) = old.or(new).map(|endpoint| endpoint.id) else { return Plan::default() };
+    let set = |form: Option<&Endpoint>| {
+        let view = View::of(topology).with_endpoint(id, form);
+        let touched = view.touched(sandbox).into_iter();
+        let mut set: ResourceSet = touched.flat_map(|one| desired::sandbox(&view, one)).collect();
+        set.extend(form.map(|form| desired::endpoint(form, network)).unwrap_or_default());
         set
     };
     let namespaces = std::iter::once(super::namespace_ref(sandbox)).collect();
@@ -193,8 +193,8 @@ impl<K: Kernel> Ledger<K> {
         let Connect { network, sandbox, name, spec } = intent;
         let name = core.endpoint_name(name, &network, &sandbox)?;
         let _name = core.locks.write(LockKey::EndpointName(name.to_string())).await;
-        let (_network, network) = core.using_network(&network).await?;
         let (_sandbox, sandbox) = core.using_sandbox(&sandbox).await?;
+        let (_network, network) = core.using_network(&network).await?;
         let (driver, mut drafted) = core.draft_endpoint(name, &network, spec)?;
         let mut new = drafted.endpoint.clone();
         let reserved = core.attach(&mut new, &network, &sandbox, &driver, retry)?;
@@ -356,9 +356,9 @@ impl<K: Kernel> Core<K> {
         }
     }
 
-    /// The plan from one form of an endpoint to another that also works when the
+    /// The plan from one form of a joined endpoint to another, which also works when the
     /// sandbox's namespace is gone.
-    fn cleanup(
+    pub(super) fn cleanup(
         &self,
         sandbox: &Sandbox,
         network: &Network,
@@ -396,7 +396,7 @@ impl<K: Kernel> Core<K> {
         })
     }
 
-    fn joined_sandbox(&self, endpoint: &Endpoint) -> Result<Sandbox, Refusal> {
+    pub(super) fn joined_sandbox(&self, endpoint: &Endpoint) -> Result<Sandbox, Refusal> {
         let state = self.state();
         let sandbox = endpoint.sandbox().and_then(|id| state.topology().sandbox(id)).cloned();
         sandbox.ok_or_else(|| {
@@ -407,15 +407,28 @@ impl<K: Kernel> Core<K> {
     }
 
     /// A sandbox, kept from changing while an endpoint joins it.
-    async fn using_sandbox(
-        &self,
-        reference: &str,
-    ) -> Result<(OwnedRwLockWriteGuard<()>, Sandbox), Refusal> {
-        let id = check::sandbox(self.state().topology(), reference)?.id;
-        let guard = self.locks.write(LockKey::Sandbox(id)).await;
+    async fn using_sandbox(&self, reference: &str) -> Result<(SandboxLocks, Sandbox), Refusal> {
+        let (id, name) = {
+            let state = self.state();
+            let found = check::sandbox(state.topology(), reference)?;
+            (found.id, found.name.to_string())
+        };
+        let locks = self.lock_sandbox(id, &name).await;
         let sandbox = self.state().topology().sandbox(id).cloned();
         let sandbox = sandbox.ok_or_else(|| Refusal::not_found(ObjectKind::Sandbox, reference))?;
-        Ok((guard, sandbox))
+        Ok((locks, sandbox))
+    }
+
+    async fn lock_sandbox(&self, id: SandboxId, name: &str) -> SandboxLocks {
+        let source = self.locks.write(LockKey::LinkSource(name.to_owned())).await;
+        let mut ids: BTreeSet<SandboxId> =
+            self.state().topology().linkers(name).map(|linker| linker.id).collect();
+        ids.insert(id);
+        let mut sandboxes = Vec::with_capacity(ids.len());
+        for id in ids {
+            sandboxes.push(self.locks.write(LockKey::Sandbox(id)).await);
+        }
+        SandboxLocks { _source: source, _sandboxes: sandboxes }
     }
 
     async fn lock_for_join(
@@ -428,11 +441,16 @@ impl<K: Kernel> Core<K> {
             let found = check::endpoint(state.topology(), endpoint)?;
             (found.id, found.network)
         };
-        let (network_guard, _) = self.using_network(&network.to_string()).await?;
-        let (sandbox_guard, sandbox) = self.using_sandbox(sandbox).await?;
-        let endpoint_guard = self.locks.write(LockKey::Endpoint(id)).await;
+        let (sandbox_locks, sandbox) = self.using_sandbox(sandbox).await?;
+        let (network_lock, _) = self.using_network(&network.to_string()).await?;
+        let endpoint_lock = self.locks.write(LockKey::Endpoint(id)).await;
         let (found, network) = self.endpoint_and_network(id, endpoint)?;
-        Ok(((network_guard, Some(sandbox_guard), endpoint_guard), found, network, sandbox))
+        let locks = EndpointLocks {
+            _sandbox: Some(sandbox_locks),
+            _network: network_lock,
+            _endpoint: endpoint_lock,
+        };
+        Ok((locks, found, network, sandbox))
     }
 
     /// An endpoint with its network and, if it is joined, its sandbox kept from changing.
@@ -443,21 +461,28 @@ impl<K: Kernel> Core<K> {
         let (id, network, sandbox) = {
             let state = self.state();
             let found = check::endpoint(state.topology(), reference)?;
-            (found.id, found.network, found.sandbox())
+            let sandbox = found.sandbox().and_then(|id| state.topology().sandbox(id));
+            let sandbox = sandbox.map(|sandbox| (sandbox.id, sandbox.name.to_string()));
+            (found.id, found.network, sandbox)
         };
-        let network_guard = self.locks.read(LockKey::Network(network)).await;
-        let sandbox_guard = match sandbox {
-            Some(sandbox) => Some(self.locks.write(LockKey::Sandbox(sandbox)).await),
+        let sandbox_locks = match &sandbox {
+            Some((id, name)) => Some(self.lock_sandbox(*id, name).await),
             None => None,
         };
-        let endpoint_guard = self.locks.write(LockKey::Endpoint(id)).await;
+        let network_lock = self.locks.read(LockKey::Network(network)).await;
+        let endpoint_lock = self.locks.write(LockKey::Endpoint(id)).await;
         let (found, network) = self.endpoint_and_network(id, reference)?;
-        if found.sandbox() != sandbox {
+        if found.sandbox() != sandbox.map(|(id, _)| id) {
             let text = format!("endpoint `{}` was joined or left meanwhile", found.name);
             let refusal = Refusal::new(Class::Aborted, "CONCURRENT_CHANGE", text);
             return Err(refusal.about(ObjectKind::Endpoint, found.name.to_string()));
         }
-        Ok(((network_guard, sandbox_guard, endpoint_guard), found, network))
+        let locks = EndpointLocks {
+            _sandbox: sandbox_locks,
+            _network: network_lock,
+            _endpoint: endpoint_lock,
+        };
+        Ok((locks, found, network))
     }
 
     /// The name of a new endpoint: the one asked for, else `<sandbox>.<network>`.

@@ -1,7 +1,5 @@
 //! Endpoints: create, delete, update.
 
-use std::collections::BTreeMap;
-
 use postern_kernel::Kernel;
 use postern_model::driver::OptionScope;
 use postern_model::endpoint::{Endpoint, EndpointSpec};
@@ -13,8 +11,8 @@ use postern_model::network::Network;
 use postern_model::plan::Plan;
 use postern_model::port::PortBinding;
 use postern_model::refusal::{Class, Refusal};
+use postern_model::sandbox::Sandbox;
 use postern_model::topology::Put;
-use postern_planner::{desired, diff};
 use postern_plugin::LoadedDriver;
 
 use super::locks::LockKey;
@@ -152,10 +150,8 @@ impl<K: Kernel> Ledger<K> {
         let mut new = old.clone();
         new.spec = EndpointSpec { aliases, exposed, published, labels, ..old.spec.clone() };
         let change = core.rebind(&old, &mut new, &network, retry)?;
-        let (before, after) =
-            (desired::endpoint(&old, &network), desired::endpoint(&new, &network));
-        let namespaces = core.namespaces_of(&old);
-        let plan = diff::plan(&after, &before, namespaces.clone());
+        let sandbox = core.joined_sandbox(&old).ok();
+        let plan = core.plan_of_update(sandbox.as_ref(), &network, (&old, &new));
         if validate_only {
             return Ok(Outcome { object: new, plan: Some(plan) });
         }
@@ -171,7 +167,7 @@ impl<K: Kernel> Ledger<K> {
                 Ok(Outcome { object: new, plan: None })
             }
             Err(refusal) => {
-                let back = diff::plan(&before, &after, namespaces);
+                let back = core.plan_of_update(sandbox.as_ref(), &network, (&new, &old));
                 core.withdraw(committed, vec![Put::Endpoint(Box::new(old))], &back).await;
                 Err(refusal)
             }
@@ -263,13 +259,15 @@ impl<K: Kernel> Core<K> {
         found.ok_or_else(|| Refusal::not_found(ObjectKind::Endpoint, reference))
     }
 
-    pub(super) fn namespaces_of(
+    /// The plan from one form of an endpoint to another; nothing while it is not joined.
+    fn plan_of_update(
         &self,
-        endpoint: &Endpoint,
-    ) -> BTreeMap<postern_model::id::SandboxId, postern_model::plan::NamespaceRef> {
-        let state = self.state();
-        let sandbox = endpoint.sandbox().and_then(|id| state.topology().sandbox(id));
-        Self::namespaces(sandbox)
+        sandbox: Option<&Sandbox>,
+        network: &Network,
+        (old, new): (&Endpoint, &Endpoint),
+    ) -> Plan {
+        let plan = |sandbox| self.cleanup(sandbox, network, (Some(old), Some(new)));
+        sandbox.map(plan).unwrap_or_default()
     }
 
     /// Gives `new` the bindings and the decision of its published ports, if it is joined.

@@ -20,10 +20,14 @@ pub(crate) enum LockKey {
     SandboxName(String),
     /// See [`LockKey::NetworkName`].
     EndpointName(String),
+    /// A sandbox's name as the source of links: who changes its endpoints has it, and who
+    /// changes a link to it, so that neither misses the other.
+    LinkSource(String),
+    /// A sandbox: its default routes and its files depend on all of its endpoints. Several
+    /// of them are taken in the order of their ids.
+    Sandbox(SandboxId),
     /// A network: read to use it, write to change or delete it.
     Network(NetworkId),
-    /// A sandbox: its default routes depend on all of its endpoints.
-    Sandbox(SandboxId),
     /// An endpoint.
     Endpoint(EndpointId),
 }

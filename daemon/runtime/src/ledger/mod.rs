@@ -10,6 +10,7 @@ mod attach;
 mod check;
 mod endpoints;
 mod feed;
+mod links;
 mod locks;
 mod networks;
 mod outcome;
@@ -38,6 +39,7 @@ use postern_model::time::Timestamp;
 use postern_model::topology::{Change, Put, RequestRecord, Topology};
 use postern_planner::pools::Pool;
 use postern_plugin::DriverHost;
+use postern_resolver::Resolver;
 use postern_store::Store;
 use tokio::sync::{Notify, RwLock};
 use uuid::Uuid;
@@ -82,6 +84,7 @@ struct Core<K> {
     store: Store,
     kernel: K,
     drivers: DriverHost,
+    resolver: Resolver,
     options: LedgerOptions,
     locks: Locks,
     /// Read by every mutation, written by what needs all of them to stand still.
@@ -129,15 +132,17 @@ impl<K: Kernel> Ledger<K> {
         topology: Topology,
         store: Store,
         kernel: K,
-        drivers: DriverHost,
+        (drivers, resolver): (DriverHost, Resolver),
         options: LedgerOptions,
     ) -> Self {
+        resolver.apply(&topology.puts());
         let feed = Feed::new(topology.generation());
         let ledger = Self(Arc::new(Core {
             state: Mutex::new(State::new(topology)),
             store,
             kernel,
             drivers,
+            resolver,
             options,
             locks: Locks::default(),
             standstill: RwLock::default(),
@@ -222,8 +227,14 @@ impl<K: Kernel> Core<K> {
         let change = Change { generation, puts: puts(generation), events, request };
         self.store.commit(&change).map_err(|error| outcome::internal("STORE_FAILED", &error))?;
         generations.iter().for_each(|generation| self.feed.begin(*generation));
-        state.apply(&change);
+        self.take(&mut state, &change);
         Ok(Committed { generations, request_id })
+    }
+
+    /// Takes over what the store has: in memory, and in the names that sandboxes are told.
+    fn take(&self, state: &mut State, change: &Change) {
+        state.apply(change);
+        self.resolver.apply(&change.puts);
     }
 
     /// Makes a committed change true: durable on disk and applied to the kernel, the two
@@ -274,7 +285,7 @@ impl<K: Kernel> Core<K> {
                 tracing::error!(error = chain(&error), "a withdrawal was not written");
             }
             self.feed.begin(generation);
-            state.apply(&change);
+            self.take(&mut state, &change);
             drop(state);
             self.feed.settle(generation);
         }

@@ -1,6 +1,6 @@
 //! Reading the topology.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use postern_kernel::Kernel;
 use postern_model::endpoint::Endpoint;
@@ -9,8 +9,9 @@ use postern_model::network::Network;
 use postern_model::refusal::Refusal;
 use postern_model::sandbox::Sandbox;
 use postern_model::topology::Topology;
-use postern_planner::names;
-use postern_server::{EndpointFacts, NetworkFacts, PageOf, SandboxFacts, SystemFacts};
+use postern_planner::view::View;
+use postern_planner::{links, names};
+use postern_server::{EndpointFacts, LinkFacts, NetworkFacts, PageOf, SandboxFacts, SystemFacts};
 
 use super::{Ledger, check};
 
@@ -23,7 +24,11 @@ pub(super) fn network_facts(topology: &Topology, network: &Network) -> NetworkFa
     }
 }
 
-pub(super) fn sandbox_facts(topology: &Topology, sandbox: &Sandbox) -> SandboxFacts {
+pub(super) fn sandbox_facts(
+    topology: &Topology,
+    sandbox: &Sandbox,
+    run_dir: &Path,
+) -> SandboxFacts {
     let mut endpoints: Vec<_> = topology.endpoints_of_sandbox(sandbox.id).collect();
     endpoints.sort_by_key(|e| e.attachment.as_ref().and_then(|a| a.interface.clone()));
     let endpoints = endpoints.into_iter().map(|e| e.id.to_string()).collect();
@@ -32,7 +37,14 @@ pub(super) fn sandbox_facts(topology: &Topology, sandbox: &Sandbox) -> SandboxFa
         // The record's own path is only true inside the daemon.
         sandbox.path = PathBuf::from(format!("/proc/{}/ns/net", std::process::id()));
     }
-    SandboxFacts { sandbox, endpoints }
+    let files = (!sandbox.is_host()).then(|| postern_kernel::files_path(run_dir, sandbox.id));
+    let resolved = links::resolve(&View::of(topology), &sandbox);
+    let links = resolved.iter().map(|resolved| LinkFacts {
+        link: resolved.link.clone(),
+        state: resolved.state,
+        addresses: resolved.addresses(),
+    });
+    SandboxFacts { links: links.collect(), endpoints, files, sandbox: sandbox.clone() }
 }
 
 pub(super) fn endpoint_facts(topology: &Topology, endpoint: &Endpoint) -> EndpointFacts {
@@ -71,7 +83,7 @@ impl<K: Kernel> Ledger<K> {
     pub(crate) fn sandbox(&self, reference: &str) -> Result<SandboxFacts, Refusal> {
         let state = self.0.state();
         let sandbox = check::sandbox(state.topology(), reference)?;
-        Ok(sandbox_facts(state.topology(), sandbox))
+        Ok(sandbox_facts(state.topology(), sandbox, &self.0.options.run_dir))
     }
 
     pub(crate) fn endpoint(&self, reference: &str) -> Result<EndpointFacts, Refusal> {
@@ -102,7 +114,12 @@ impl<K: Kernel> Ledger<K> {
             let (name, uid) = (sandbox.name.as_str(), sandbox.id.to_string());
             query.filter.matches(name, &uid, &sandbox.spec.labels)
         });
-        page(matching, |s| s.name.as_str(), &query.page, |s| sandbox_facts(topology, s))
+        page(
+            matching,
+            |s| s.name.as_str(),
+            &query.page,
+            |s| sandbox_facts(topology, s, &self.0.options.run_dir),
+        )
     }
 
     pub(crate) fn endpoints(
@@ -146,6 +163,12 @@ impl<K: Kernel> Ledger<K> {
             .into_iter()
             .map(|(name, has)| (name.to_owned(), has))
             .collect(),
+            resolver: core
+                .resolver
+                .counters()
+                .iter()
+                .map(|(name, count)| (name.to_owned(), count))
+                .collect(),
         }
     }
 }
@@ -156,7 +179,7 @@ impl<K: Kernel> Ledger<K> {
     }
 
     pub(crate) fn facts_of_sandbox(&self, sandbox: &Sandbox) -> SandboxFacts {
-        sandbox_facts(self.0.state().topology(), sandbox)
+        sandbox_facts(self.0.state().topology(), sandbox, &self.0.options.run_dir)
     }
 
     pub(crate) fn facts_of_endpoint(&self, endpoint: &Endpoint) -> EndpointFacts {

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use postern_kernel::Kernel;
-use postern_model::endpoint::Endpoint;
 use postern_model::id::SandboxId;
 use postern_model::plan::{Plan, Step};
 use postern_model::refusal::{Class, Refusal};
 use postern_model::resource::{Key, Resource, ResourceSet};
 use postern_model::sandbox::Sandbox;
 use postern_model::topology::Topology;
+use postern_planner::view::View;
 use postern_planner::{desired, diff};
 
 use super::{Core, Ledger, outcome};
@@ -48,15 +48,12 @@ fn parts(topology: &Topology, gone: &BTreeSet<SandboxId>) -> Parts {
         .networks()
         .map(|network| (format!("network `{}`", network.name), desired::network(network)))
         .collect();
-    let network_of = |endpoint: &Endpoint| topology.network(endpoint.network);
+    let view = View::of(topology);
     let present = |sandbox: &&Sandbox| !gone.contains(&sandbox.id);
     // A sandbox is one part with all that joins it: its routes go with its links.
     for sandbox in topology.sandboxes().filter(present) {
-        let joined: Vec<_> = topology
-            .endpoints_of_sandbox(sandbox.id)
-            .filter_map(|endpoint| Some((endpoint, network_of(endpoint)?)))
-            .collect();
-        let mut set = desired::sandbox(sandbox, joined.iter().copied());
+        let joined = view.joined(sandbox.id);
+        let mut set = desired::sandbox(&view, sandbox);
         set.extend(joined.iter().flat_map(|(e, network)| desired::endpoint(e, network)));
         parts.push((format!("sandbox `{}`", sandbox.name), set));
     }

@@ -12,6 +12,7 @@ use postern_model::refusal::{Class, Refusal};
 use postern_model::resource::ResourceSet;
 use postern_model::sandbox::{NamespaceIdentity, NamespaceSpec, Sandbox, SandboxSpec};
 use postern_model::topology::Put;
+use postern_planner::view::View;
 use postern_planner::{desired, diff};
 
 use super::locks::LockKey;
@@ -20,7 +21,11 @@ use super::{Core, Draft, Ledger, Retry, check, new_id, now, outcome};
 /// The daemon's own namespace: the host's, as far as it is concerned.
 const HOST_NAMESPACE: &str = "/proc/self/ns/net";
 
-fn draft<'a>(sandbox: &Sandbox, action: Action, request: Option<&'a Retry>) -> Draft<'a> {
+pub(super) fn draft<'a>(
+    sandbox: &Sandbox,
+    action: Action,
+    request: Option<&'a Retry>,
+) -> Draft<'a> {
     Draft {
         kind: ObjectKind::Sandbox,
         action,
@@ -43,6 +48,7 @@ impl<K: Kernel> Ledger<K> {
             matches!(intent.spec.namespace, NamespaceSpec::Path(_) | NamespaceSpec::Pid(_));
         let _adopting = if adopts { Some(core.adopting.lock().await) } else { None };
         let _name = core.locks.write(LockKey::SandboxName(intent.name.to_string())).await;
+        let _sources = core.lock_sources(&intent.spec.links).await;
         let mut sandbox = core.draft_sandbox(intent)?;
         // Nobody joins it before it is there.
         let _sandbox = core.locks.write(LockKey::Sandbox(sandbox.id)).await;
@@ -179,12 +185,15 @@ impl<K: Kernel> Core<K> {
     }
 
     fn sandbox_plan(&self, sandbox: &Sandbox, observed: &ResourceSet) -> Plan {
-        let wanted = desired::sandbox(sandbox, []);
+        let state = self.state();
+        let view = View::of(state.topology()).with_sandbox(sandbox);
+        let wanted = desired::sandbox(&view, sandbox);
         diff::plan(&wanted, observed, Self::namespaces([sandbox]))
     }
 
     fn removal_plan(&self, sandbox: &Sandbox) -> Plan {
-        let observed = desired::sandbox(sandbox, []);
+        let state = self.state();
+        let observed = desired::sandbox(&View::of(state.topology()), sandbox);
         diff::plan(&ResourceSet::default(), &observed, Self::namespaces([sandbox]))
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use postern_model::dns::DnsName;
 use postern_model::endpoint::EndpointSpec;
 use postern_model::intent::{
     Connect, CreateEndpoint, DeleteEndpoint, Disconnect, JoinEndpoint, LeaveEndpoint,
@@ -204,28 +205,10 @@ fn endpoint_spec(fields: &mut Fields, spec: v1::EndpointSpec) -> Option<Endpoint
     })
 }
 
-fn all<T, U>(
-    fields: &mut Fields,
-    path: &str,
-    given: Vec<T>,
-    parse: impl Fn(&mut Fields, String, T) -> Option<U>,
-) -> Option<Vec<U>> {
-    if given.len() > ENTRIES_MAX {
-        fields.wrong(path, format!("{} entries, at most {ENTRIES_MAX} are allowed", given.len()));
-        return None;
-    }
-    // Collected first, so that every wrong entry is named and not only the first.
-    let parsed: Vec<_> = given
-        .into_iter()
-        .enumerate()
-        .map(|(index, entry)| parse(fields, format!("{path}[{index}]"), entry))
-        .collect();
-    parsed.into_iter().collect()
-}
-
-fn all_aliases(fields: &mut Fields, path: &str, aliases: Vec<String>) -> Option<Vec<Name>> {
-    let parsed =
-        all(fields, path, aliases, |fields, path, alias| fields.take(path, Name::short(&alias)))?;
+fn all_aliases(fields: &mut Fields, path: &str, aliases: Vec<String>) -> Option<Vec<DnsName>> {
+    let parsed = fields.all((path, ENTRIES_MAX), aliases, |fields, path, alias| {
+        fields.take(path, alias.parse::<DnsName>())
+    })?;
     for (index, alias) in parsed.iter().enumerate() {
         if parsed[..index].contains(alias) {
             fields.wrong(format!("{path}[{index}]"), format!("`{alias}` is given twice"));
@@ -239,7 +222,7 @@ fn all_exposed(
     path: &str,
     ports: Vec<v1::ExposedPort>,
 ) -> Option<Vec<ExposedPort>> {
-    all(fields, path, ports, |fields, path, exposed| {
+    fields.all((path, ENTRIES_MAX), ports, |fields, path, exposed| {
         let v1::ExposedPort { protocol: number, port, port_end, name } = exposed;
         let protocol = protocol(fields, format!("{path}.protocol"), number);
         let last = if port_end == 0 { port } else { port_end };
@@ -268,7 +251,7 @@ fn all_published(
     path: &str,
     ports: Vec<v1::PublishedPort>,
 ) -> Option<Vec<PublishedPort>> {
-    all(fields, path, ports, |fields, path, port| published(fields, &path, port))
+    fields.all((path, ENTRIES_MAX), ports, |fields, path, port| published(fields, &path, port))
 }
 
 fn published(fields: &mut Fields, path: &str, port: v1::PublishedPort) -> Option<PublishedPort> {

@@ -49,6 +49,26 @@ impl Fields {
         self.take(field, text.parse())
     }
 
+    /// Every entry of a list of at most so many.
+    pub(crate) fn all<T, U>(
+        &mut self,
+        (path, max): (&str, usize),
+        given: Vec<T>,
+        parse: impl Fn(&mut Self, String, T) -> Option<U>,
+    ) -> Option<Vec<U>> {
+        if given.len() > max {
+            self.wrong(path, format!("{} entries, at most {max} are allowed", given.len()));
+            return None;
+        }
+        // Collected first, so that every wrong entry is named and not only the first.
+        let parsed: Vec<_> = given
+            .into_iter()
+            .enumerate()
+            .map(|(index, entry)| parse(self, format!("{path}[{index}]"), entry))
+            .collect();
+        parsed.into_iter().collect()
+    }
+
     /// The whole, if every part was right.
     pub(crate) fn finish<T>(self, whole: Option<T>) -> Result<T, Refusal> {
         match whole {

@@ -3,6 +3,7 @@
 //! Each request is destructured with every field named, so that a field added to the
 //! proto and forgotten here does not compile.
 
+mod dns;
 mod endpoint;
 mod event;
 mod fields;
@@ -19,7 +20,9 @@ pub(crate) use event::{event_item, watch_events};
 pub(crate) use network::{
     create_network, delete_network, list_networks, network, prune_networks, update_network,
 };
-pub(crate) use sandbox::{create_sandbox, delete_sandbox, list_sandboxes, sandbox, update_sandbox};
+pub(crate) use sandbox::{
+    add_link, create_sandbox, delete_sandbox, list_sandboxes, remove_link, sandbox, update_sandbox,
+};
 pub(crate) use shared::{next_token, outcome, plan_steps, reference};
 pub(crate) use system::info;
 

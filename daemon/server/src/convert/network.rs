@@ -12,6 +12,7 @@ use postern_model::network::{Family, NetworkSpec, Subnet, SubnetSpec};
 use postern_model::refusal::Refusal;
 use postern_proto::v1;
 
+use super::dns::{server_out, servers};
 use super::fields::Fields;
 use super::shared::{
     filter, finish, labels, mutation, page, reference_in, timestamp, timestamp_in,
@@ -85,8 +86,18 @@ pub(crate) fn list_networks(request: v1::ListNetworksRequest) -> Result<ListNetw
 }
 
 fn network_spec(fields: &mut Fields, spec: v1::NetworkSpec) -> Option<NetworkSpec> {
-    let v1::NetworkSpec { driver, subnets, ipv4, ipv6, internal, icc, mtu, labels: given, options } =
-        spec;
+    let v1::NetworkSpec {
+        driver,
+        subnets,
+        ipv4,
+        ipv6,
+        internal,
+        icc,
+        mtu,
+        labels: given,
+        options,
+        dns_servers,
+    } = spec;
     let driver = if driver.is_empty() { DEFAULT_DRIVER } else { &driver };
     let driver = fields.take("spec.driver", Name::short(driver));
     let subnets = all_subnets(fields, subnets)?;
@@ -99,6 +110,7 @@ fn network_spec(fields: &mut Fields, spec: v1::NetworkSpec) -> Option<NetworkSpe
     let mtu = mtu_in(fields, mtu, ipv6);
     let checked = labels(fields, "spec.labels", given);
     let options = labels(fields, "spec.options", options);
+    let dns_servers = servers(fields, "spec.dns_servers", dns_servers);
     Some(NetworkSpec {
         driver: driver?,
         subnets,
@@ -107,6 +119,7 @@ fn network_spec(fields: &mut Fields, spec: v1::NetworkSpec) -> Option<NetworkSpe
         internal,
         icc: icc.unwrap_or(true),
         mtu,
+        dns_servers: dns_servers?,
         labels: checked?,
         options: options?,
     })
@@ -261,8 +274,18 @@ fn auxiliary_in(
 /// A network as the API shows it.
 pub(crate) fn network(facts: NetworkFacts) -> v1::Network {
     let NetworkFacts { network, bridge, endpoints } = facts;
-    let NetworkSpec { driver, subnets: _, ipv4, ipv6, internal, icc, mtu, labels, options } =
-        network.spec;
+    let NetworkSpec {
+        driver,
+        subnets: _,
+        ipv4,
+        ipv6,
+        internal,
+        icc,
+        mtu,
+        dns_servers,
+        labels,
+        options,
+    } = network.spec;
     v1::Network {
         uid: network.id.to_string(),
         name: network.name.to_string(),
@@ -279,6 +302,7 @@ pub(crate) fn network(facts: NetworkFacts) -> v1::Network {
             mtu: mtu.unwrap_or(0),
             labels: labels.into_iter().collect(),
             options: options.into_iter().collect(),
+            dns_servers: dns_servers.iter().map(server_out).collect(),
         }),
         scope: "local".to_owned(),
         bridge: bridge.unwrap_or_default(),

@@ -23,6 +23,7 @@ pub(crate) fn info(facts: SystemFacts) -> v1::GetInfoResponse {
         endpoints: count(facts.endpoints),
         drivers: facts.drivers.into_iter().map(driver).collect(),
         features: facts.features.into_iter().collect(),
+        resolver: facts.resolver.into_iter().collect(),
     }
 }
 

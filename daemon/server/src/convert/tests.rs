@@ -281,7 +281,7 @@ proptest! {
     fn digests_do_not_depend_on_map_order(labels: BTreeMap<String, String>) {
         let request = |labels: BTreeMap<String, String>| v1::CreateSandboxRequest {
             name: "s".into(),
-            spec: Some(v1::SandboxSpec { labels, namespace: None }),
+            spec: Some(v1::SandboxSpec { labels, ..Default::default() }),
             ..Default::default()
         };
         let again: BTreeMap<_, _> = labels.clone().into_iter().collect();

@@ -60,6 +60,41 @@ impl<B: Backend> v1::sandbox_service_server::SandboxService for Sandboxes<B> {
         }))
     }
 
+    async fn add_link(
+        &self,
+        request: Request<v1::AddLinkRequest>,
+    ) -> Result<Response<v1::AddLinkResponse>, Status> {
+        let intent = convert::add_link(request.into_inner()).map_err(status)?;
+        let outcome = self.0.add_link(intent).await.map_err(status)?;
+        let (object, plan) = convert::outcome(outcome);
+        let sandbox = Some(convert::sandbox(object));
+        Ok(Response::new(v1::AddLinkResponse { sandbox, plan }))
+    }
+
+    async fn remove_link(
+        &self,
+        request: Request<v1::RemoveLinkRequest>,
+    ) -> Result<Response<v1::RemoveLinkResponse>, Status> {
+        let intent = convert::remove_link(request.into_inner()).map_err(status)?;
+        let outcome = self.0.remove_link(intent).await.map_err(status)?;
+        let (object, plan) = convert::outcome(outcome);
+        let sandbox = Some(convert::sandbox(object));
+        Ok(Response::new(v1::RemoveLinkResponse { sandbox, plan }))
+    }
+
+    async fn get_environment(
+        &self,
+        request: Request<v1::GetEnvironmentRequest>,
+    ) -> Result<Response<v1::GetEnvironmentResponse>, Status> {
+        let v1::GetEnvironmentRequest { sandbox } = request.into_inner();
+        let reference = convert::reference("sandbox", &sandbox).map_err(status)?;
+        let variables = self.0.environment(&reference).map_err(status)?;
+        let variables =
+            variables.into_iter().map(|(name, value)| v1::EnvironmentVariable { name, value });
+        let variables = variables.collect();
+        Ok(Response::new(v1::GetEnvironmentResponse { variables }))
+    }
+
     async fn delete(
         &self,
         request: Request<v1::DeleteSandboxRequest>,

@@ -1,9 +1,13 @@
 //! Measures the built daemon over its API, in namespaces of its own, and beside it what
-//! does the same work elsewhere: `cargo xtask bench attach`.
+//! does the same work elsewhere: `cargo xtask bench attach`, `cargo xtask bench dns`.
 
 mod attach;
+mod dns;
+mod dnsperf;
 mod netavark;
+mod others;
 mod row;
+mod stage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,26 +17,29 @@ use row::Row;
 /// What the command line asks for.
 #[derive(Debug, Default)]
 struct Wanted {
-    endpoints: Vec<u32>,
+    bench: String,
+    sizes: Vec<u32>,
     json: Option<PathBuf>,
     netavark: Option<PathBuf>,
+    aardvark: Option<PathBuf>,
     /// Rows that another program has measured.
     beside: Option<PathBuf>,
 }
 
 fn wanted(args: impl Iterator<Item = String>) -> Result<Wanted, String> {
-    let mut wanted = Wanted::default();
     let mut args = args.skip(1);
+    let bench = args.next().ok_or("which benchmark: attach or dns?")?;
+    let mut wanted = Wanted { bench, ..Wanted::default() };
     while let Some(flag) = args.next() {
         let value = args.next().ok_or_else(|| format!("{flag} needs a value"))?;
         match flag.as_str() {
-            "--endpoints" => {
+            "--sizes" => {
                 let sizes = value.split(',').map(str::parse).collect::<Result<_, _>>();
-                wanted.endpoints =
-                    sizes.map_err(|error| format!("--endpoints {value}: {error}"))?;
+                wanted.sizes = sizes.map_err(|error| format!("--sizes {value}: {error}"))?;
             }
             "--json" => wanted.json = Some(value.into()),
             "--netavark" => wanted.netavark = Some(value.into()),
+            "--aardvark" => wanted.aardvark = Some(value.into()),
             "--beside" => wanted.beside = Some(value.into()),
             _ => return Err(format!("{flag} is no flag of this program")),
         }
@@ -40,26 +47,21 @@ fn wanted(args: impl Iterator<Item = String>) -> Result<Wanted, String> {
     Ok(wanted)
 }
 
-fn main() -> ExitCode {
-    let wanted = match wanted(std::env::args()) {
-        Ok(wanted) => wanted,
-        Err(message) => {
-            eprintln!("error: {message}");
-            return ExitCode::from(2);
-        }
-    };
+fn measure(wanted: &Wanted) -> Result<Vec<Row>, String> {
+    match wanted.bench.as_str() {
+        "attach" => attach(wanted),
+        "dns" => Ok(dns::measure(wanted.aardvark.as_deref(), &wanted.sizes)),
+        other => Err(format!("{other} is no benchmark of this program")),
+    }
+}
+
+fn attach(wanted: &Wanted) -> Result<Vec<Row>, String> {
     let beside = wanted.beside.as_ref().map(|path| {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         row::read(&text).ok_or_else(|| format!("{}: no rows", path.display()))
     });
-    let mut rows: Vec<Row> = match beside.transpose() {
-        Ok(rows) => rows.unwrap_or_default(),
-        Err(message) => {
-            eprintln!("error: {message}");
-            return ExitCode::from(2);
-        }
-    };
-    for size in &wanted.endpoints {
+    let mut rows: Vec<Row> = beside.transpose()?.unwrap_or_default();
+    for size in &wanted.sizes {
         println!("postern at {size} endpoints ...");
         rows.extend(attach::measure(*size));
     }
@@ -69,9 +71,21 @@ fn main() -> ExitCode {
             rows.extend(netavark::measure(program, size));
         }
     }
+    Ok(rows)
+}
+
+fn main() -> ExitCode {
+    let measured = wanted(std::env::args()).and_then(|wanted| Ok((measure(&wanted)?, wanted)));
+    let (rows, wanted) = match measured {
+        Ok(measured) => measured,
+        Err(message) => {
+            eprintln!("error: {message}");
+            return ExitCode::from(2);
+        }
+    };
     println!("\n{}", row::table(&rows));
     let Some(path) = wanted.json else { return ExitCode::SUCCESS };
-    match std::fs::write(&path, row::json(&rows)) {
+    match std::fs::write(&path, row::json(&wanted.bench, &rows)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}: {error}", path.display());

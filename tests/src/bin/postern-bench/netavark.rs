@@ -5,12 +5,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 use postern_tests::command::sh;
 use serde_json::{Value, json};
 
 use crate::row::Row;
+use crate::stage;
 
 const SUBJECT: &str = "netavark";
 const ROUNDS: u32 = 20;
@@ -25,7 +24,8 @@ pub(crate) fn measure(program: &Path, size: u32) -> Vec<Row> {
 }
 
 fn in_world(program: &Path, size: u32) -> Vec<Row> {
-    separate();
+    stage::separate();
+    stage::uplink();
     let run = |verb: &str, index: u32| call(program, verb, index);
     for index in 0..size {
         sh(&format!("ip netns add c{index}"));
@@ -40,21 +40,6 @@ fn in_world(program: &Path, size: u32) -> Vec<Row> {
     [("connect 1 port", on), ("disconnect 1 port", off)]
         .map(|(name, times)| Row::of_times(name, SUBJECT, size, times))
         .into()
-}
-
-fn separate() {
-    let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
-    unshare(flags).unwrap_or_else(|error| panic!("unshare: {error}"));
-    let none: Option<&str> = None;
-    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    mount(none, "/", none, private, none).unwrap_or_else(|error| panic!("mount /: {error}"));
-    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none)
-        .unwrap_or_else(|error| panic!("mount /run: {error}"));
-    sh("ip link set lo up");
-    sh("ip link add uplink0 type veth peer name uplink1");
-    sh("ip addr add 192.0.2.1/24 dev uplink0");
-    sh("ip link set uplink0 up");
-    sh("ip route add default via 192.0.2.2");
 }
 
 /// The options podman would give it (containers/netavark, `network/types.rs`).

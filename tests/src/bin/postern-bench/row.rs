@@ -21,6 +21,8 @@ pub(crate) struct Row {
     pub(crate) p50: Option<f64>,
     /// 95th percentile in milliseconds.
     pub(crate) p95: Option<f64>,
+    /// 99th percentile in milliseconds.
+    pub(crate) p99: Option<f64>,
     /// Pieces of work done in a second, several at a time.
     pub(crate) qps: Option<f64>,
     /// Resident memory.
@@ -42,8 +44,8 @@ impl Row {
         mut times: Vec<Duration>,
     ) -> Self {
         times.sort_unstable();
-        let (p50, p95) = (percentile(&times, 0.5), percentile(&times, 0.95));
-        Self { p50, p95, ..Self::of(work, subject, size, times.len()) }
+        let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|share| percentile(&times, share));
+        Self { p50, p95, p99, ..Self::of(work, subject, size, times.len()) }
     }
 
     /// A row of one number that is no time.
@@ -55,6 +57,7 @@ impl Row {
             n,
             p50: None,
             p95: None,
+            p99: None,
             qps: None,
             rss_kib: None,
         }
@@ -71,20 +74,22 @@ impl Row {
             n: usize::try_from(number("n")?).ok()?,
             p50: object["p50_ms"].as_f64(),
             p95: object["p95_ms"].as_f64(),
+            p99: object["p99_ms"].as_f64(),
             qps: object["qps"].as_f64(),
             rss_kib: object["rss_kib"].as_f64(),
         })
     }
 
-    fn object(&self) -> Value {
+    fn object(&self, bench: &str) -> Value {
         let mut object = json!({
-            "bench": "attach",
+            "bench": bench,
             "work": self.work,
             "subject": self.subject,
             "size": self.size,
             "n": self.n,
             "p50_ms": self.p50,
             "p95_ms": self.p95,
+            "p99_ms": self.p99,
         });
         for (key, value) in [("qps", self.qps), ("rss_kib", self.rss_kib)] {
             if let Some(value) = value {
@@ -102,8 +107,8 @@ pub(crate) fn read(text: &str) -> Option<Vec<Row>> {
 }
 
 /// The rows as an array of objects.
-pub(crate) fn json(rows: &[Row]) -> String {
-    let array = Value::Array(rows.iter().map(Row::object).collect());
+pub(crate) fn json(bench: &str, rows: &[Row]) -> String {
+    let array = Value::Array(rows.iter().map(|row| row.object(bench)).collect());
     format!("{array:#}\n")
 }
 
@@ -111,8 +116,8 @@ pub(crate) fn json(rows: &[Row]) -> String {
 /// subject, so that a cost that does not grow reads 1.0.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:<28}{:<10}{:>7}{:>6}{:>10}{:>10}{:>7}{:>9}{:>10}\n",
-        "WORK", "SUBJECT", "SIZE", "N", "P50 ms", "P95 ms", "RATIO", "QPS", "RSS KiB"
+        "{:<30}{:<14}{:>7}{:>8}{:>10}{:>10}{:>10}{:>7}{:>9}{:>10}\n",
+        "WORK", "SUBJECT", "SIZE", "N", "P50 ms", "P95 ms", "P99 ms", "RATIO", "QPS", "RSS KiB"
     );
     let number = |value: Option<f64>, digits: usize| match value {
         Some(value) => format!("{value:.digits$}"),
@@ -125,13 +130,14 @@ pub(crate) fn table(rows: &[Row]) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:<28}{:<10}{:>7}{:>6}{:>10}{:>10}{:>7}{:>9}{:>10}",
+            "{:<30}{:<14}{:>7}{:>8}{:>10}{:>10}{:>10}{:>7}{:>9}{:>10}",
             row.work,
             row.subject,
             row.size,
             row.n,
             number(row.p50, 3),
             number(row.p95, 3),
+            number(row.p99, 3),
             number(ratio, 2),
             number(row.qps, 0),
             number(row.rss_kib, 1)
@@ -157,11 +163,12 @@ mod tests {
     fn rows_are_told_as_objects() {
         let times = vec![Duration::from_millis(2), Duration::from_millis(4)];
         let rows = [Row::of_times("connect", "postern", 10, times)];
-        let parsed: Value = serde_json::from_str(&json(&rows)).unwrap();
+        let parsed: Value = serde_json::from_str(&json("attach", &rows)).unwrap();
         assert_eq!(parsed[0]["p50_ms"], 2.0);
         assert_eq!(parsed[0]["size"], 10);
         assert!(parsed[0].get("qps").is_none());
         assert!(table(&rows).contains("1.00"));
-        assert_eq!(json(&read(&json(&rows)).unwrap()), json(&rows));
+        let text = json("attach", &rows);
+        assert_eq!(json("attach", &read(&text).unwrap()), text);
     }
 }

@@ -1,0 +1,4 @@
+mod garbage;
+mod names;
+mod others;
+mod world;
