@@ -35,7 +35,10 @@ fn a_plan_is_told_and_nothing_done() {
         let sandbox =
             CreateSandboxRequest { name: "b".into(), validate_only: true, ..Default::default() };
         let plan = world.api.sandboxes.create(sandbox).await.unwrap().into_inner().plan;
-        assert_eq!(kinds(plan, Action::Create), ["namespace"]);
+        assert_eq!(
+            kinds(plan, Action::Create),
+            ["namespace", "file", "file", "file", "name-server"]
+        );
         let connect = ConnectRequest {
             network: "red".into(),
             sandbox: "a".into(),
