@@ -8,6 +8,7 @@ use postern_proto::v1::{EndpointSpec, UpdateEndpointRequest};
 use postern_tests::{Netns, World, ask};
 use tonic::Status;
 
+use crate::dnsperf::Asked;
 use crate::row::Row;
 use crate::{dnsperf, others};
 
@@ -18,23 +19,15 @@ const NAMES: u32 = 1000;
 /// An endpoint has at most so many aliases.
 const ALIASES: u32 = 64;
 const ROUNDS: u32 = 100;
+/// How often all are asked in turn.
+const ROUNDS_OF_ALL: u32 = 3;
 /// Sandboxes by which memory is measured.
 const SANDBOXES: u32 = 500;
 
 /// Measures the daemon and the others with the same names; then changes, at each of `sizes`
 /// names.
 pub(crate) fn measure(aardvark: Option<&Path>, sizes: &[u32]) -> Vec<Row> {
-    println!("postern with {NAMES} names ...");
-    let mut rows = in_world(async |world| questions(world).await);
-    println!("dnsmasq with {NAMES} names ...");
-    rows.extend(others::dnsmasq(NAMES));
-    match aardvark {
-        Some(program) => {
-            println!("aardvark-dns with {NAMES} names ...");
-            rows.extend(others::aardvark(program, NAMES));
-        }
-        None => println!("aardvark-dns is left out"),
-    }
+    let mut rows = compare(aardvark);
     for size in sizes {
         println!("changes at {size} names ...");
         rows.extend(in_world(async |world| changes(world, *size).await));
@@ -44,7 +37,22 @@ pub(crate) fn measure(aardvark: Option<&Path>, sizes: &[u32]) -> Vec<Row> {
     rows
 }
 
-fn in_world(work: impl AsyncFnOnce(&World) -> Result<Vec<Row>, Status> + Send) -> Vec<Row> {
+/// Asks each of them in turn, round after round, so that what else the machine does is
+/// met by all alike.
+fn compare(aardvark: Option<&Path>) -> Vec<Row> {
+    let mut rounds: [Vec<Asked>; 3] = Default::default();
+    for round in 1..=ROUNDS_OF_ALL {
+        println!("{NAMES} names, round {round} of {ROUNDS_OF_ALL} ...");
+        rounds[0].push(in_world(async |world| questions(world).await));
+        rounds[1].push(others::dnsmasq(NAMES));
+        rounds[2].extend(aardvark.map(|program| others::aardvark(program, NAMES)));
+    }
+    let subjects = [SUBJECT, others::DNSMASQ, others::AARDVARK];
+    let asked = subjects.into_iter().zip(rounds).filter(|(_, rounds)| !rounds.is_empty());
+    asked.flat_map(|(subject, rounds)| dnsperf::rows(subject, NAMES, rounds)).collect()
+}
+
+fn in_world<T: Send>(work: impl AsyncFnOnce(&World) -> Result<T, Status> + Send) -> T {
     let done = World::run_with(&["--log-level=warn"], async |world| work(world).await);
     done.unwrap_or_else(|status| panic!("the daemon refused: {status}"))
 }
@@ -54,24 +62,25 @@ async fn network(world: &World) -> Result<Netns, Status> {
     Ok(world.place("bench", "client", ask::address("10.200.255.1")).await)
 }
 
-/// Every name is an endpoint's of its own.
-async fn questions(world: &World) -> Result<Vec<Row>, Status> {
+/// The names are aliases of a few endpoints: the other servers have no endpoints at all,
+/// and a thousand links would keep the kernel busy beside the questions.
+async fn questions(world: &World) -> Result<Asked, Status> {
     let client = network(world).await?;
-    for (name, address) in (0..NAMES).map(others::endpoint) {
-        world.api.create_sandbox(&name).await?;
-        world.api.connect("bench", &name, ask::address(&address)).await?;
-    }
-    dnsperf::questions((0..NAMES).map(|n| others::endpoint(n).0));
-    Ok(dnsperf::measure(&client, RESOLVER, SUBJECT, NAMES).into())
+    name(world, NAMES).await?;
+    dnsperf::questions((0..NAMES).map(alias));
+    Ok(dnsperf::ask(&client, RESOLVER))
 }
 
-/// Makes `size` names, as aliases: what is looked up among them does not know how many
-/// endpoints they are.
+fn alias(n: u32) -> String {
+    format!("alias{n}")
+}
+
+/// Makes `size` names, as aliases.
 async fn name(world: &World, size: u32) -> Result<(), Status> {
     for first in (0..size).step_by(ALIASES as usize) {
         let sandbox = format!("s{first}");
         world.api.create_sandbox(&sandbox).await?;
-        let aliases = (first..size.min(first + ALIASES)).map(|n| format!("alias{n}"));
+        let aliases = (first..size.min(first + ALIASES)).map(alias);
         let spec = EndpointSpec { aliases: aliases.collect(), ..EndpointSpec::default() };
         world.api.connect("bench", &sandbox, spec).await?;
     }

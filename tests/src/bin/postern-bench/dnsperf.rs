@@ -11,7 +11,7 @@ use crate::row::Row;
 
 const QUESTIONS: &str = "/run/questions.txt";
 /// How long each of the two runs takes.
-const SECONDS: u32 = 8;
+const SECONDS: u32 = 5;
 /// Questions a second of the run whose latencies are looked at: what every subject can do.
 const RATE: u32 = 10_000;
 /// Clients, each with a socket of its own.
@@ -27,25 +27,40 @@ pub(crate) fn questions(names: impl Iterator<Item = String>) {
     std::fs::write(QUESTIONS, text).unwrap_or_else(|error| panic!("{QUESTIONS}: {error}"));
 }
 
+/// What came of asking one server once.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// Questions a second, flat out.
+    qps: f64,
+    /// How long each took, at the rate that all are asked at.
+    times: Vec<Duration>,
+}
+
 /// Asks a server from inside a namespace.
-pub(crate) fn measure(from: &Netns, server: &str, subject: &'static str, size: u32) -> [Row; 2] {
+pub(crate) fn ask(from: &Netns, server: &str) -> Asked {
     let seconds = SECONDS.to_string();
     let common = ["-s", server, "-d", QUESTIONS, "-l", &seconds, "-c", &CLIENTS.to_string()]
         .map(str::to_owned);
-    let flat_out = ask(from, &[&common[..], &["-q".into(), "200".into()]].concat());
-    let qps = number(&flat_out, "Queries per second:");
-    assert!(lost(&flat_out) < 0.01, "{subject} does not answer:\n{flat_out}");
-    let rated = ask(from, &[&common[..], &["-v".into(), "-Q".into(), RATE.to_string()]].concat());
-    let mut times = latencies(&rated);
-    times.sort_unstable();
-    let answered = (qps * f64::from(SECONDS)) as usize;
+    let flat_out = dnsperf(from, &[&common[..], &["-q".into(), "200".into()]].concat());
+    assert!(lost(&flat_out) < 0.01, "{server} does not answer:\n{flat_out}");
+    let rate = ["-v".to_owned(), "-Q".to_owned(), RATE.to_string()];
+    let rated = dnsperf(from, &[&common[..], &rate].concat());
+    Asked { qps: number(&flat_out, "Queries per second:"), times: latencies(&rated) }
+}
+
+/// The rows of several rounds: the median of the rates, and the latencies of all.
+pub(crate) fn rows(subject: &'static str, size: u32, rounds: Vec<Asked>) -> [Row; 2] {
+    let mut rates: Vec<f64> = rounds.iter().map(|asked| asked.qps).collect();
+    rates.sort_by(f64::total_cmp);
+    let qps = rates.get(rates.len() / 2).copied();
+    let times = rounds.into_iter().flat_map(|asked| asked.times).collect();
     [
-        Row { qps: Some(qps), ..Row::of("questions, flat out", subject, size, answered) },
+        Row { qps, ..Row::of("questions, flat out", subject, size, rates.len()) },
         Row::of_times("question, 10,000 a second", subject, size, times),
     ]
 }
 
-fn ask(from: &Netns, words: &[String]) -> String {
+fn dnsperf(from: &Netns, words: &[String]) -> String {
     let done = from.enter(|| run(Path::new("dnsperf"), words));
     assert_eq!(done.code, Some(0), "dnsperf: {}{}", done.stdout, done.stderr);
     done.stdout

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use postern_tests::command::run;
 
-use crate::row::Row;
+use crate::dnsperf::Asked;
 use crate::{dnsperf, stage};
 
+pub(crate) const DNSMASQ: &str = "dnsmasq";
+pub(crate) const AARDVARK: &str = "aardvark-dns";
 const SERVER: &str = "10.200.0.1";
 const ATTEMPTS: u32 = 200;
 
@@ -26,12 +28,12 @@ impl Drop for Running {
 }
 
 /// The name and the address of the n-th endpoint.
-pub(crate) fn endpoint(n: u32) -> (String, String) {
+fn endpoint(n: u32) -> (String, String) {
     (format!("name{n}"), format!("10.200.{}.{}", n / 250 + 1, n % 250 + 2))
 }
 
 /// Measures a server that `start` starts, which answers at the bridge's address.
-fn measure(subject: &'static str, names: u32, start: impl FnOnce() -> Command + Send) -> Vec<Row> {
+fn measure(subject: &str, names: u32, start: impl FnOnce() -> Command + Send) -> Asked {
     let done = thread::scope(|scope| {
         let work = scope.spawn(|| {
             stage::separate();
@@ -42,7 +44,7 @@ fn measure(subject: &'static str, names: u32, start: impl FnOnce() -> Command + 
             let _running = Running(child);
             wait(&client, subject);
             dnsperf::questions((0..names).map(|n| endpoint(n).0));
-            dnsperf::measure(&client, SERVER, subject, names).into()
+            dnsperf::ask(&client, SERVER)
         });
         work.join()
     });
@@ -62,8 +64,8 @@ fn wait(client: &postern_tests::Netns, subject: &str) {
 }
 
 /// dnsmasq with a hosts file, as libvirt and others use it.
-pub(crate) fn dnsmasq(names: u32) -> Vec<Row> {
-    measure("dnsmasq", names, || {
+pub(crate) fn dnsmasq(names: u32) -> Asked {
+    measure(DNSMASQ, names, || {
         let mut hosts = String::new();
         for (name, address) in (0..names).map(endpoint) {
             let _ = writeln!(hosts, "{address} {name}");
@@ -83,8 +85,8 @@ pub(crate) fn dnsmasq(names: u32) -> Vec<Row> {
 }
 
 /// aardvark-dns with the file that podman writes for a network.
-pub(crate) fn aardvark(program: &Path, names: u32) -> Vec<Row> {
-    measure("aardvark-dns", names, || {
+pub(crate) fn aardvark(program: &Path, names: u32) -> Asked {
+    measure(AARDVARK, names, || {
         let mut config = format!("{SERVER}\n");
         let client = ("client".to_owned(), "10.200.255.1".to_owned());
         for (index, (name, address)) in (0..names).map(endpoint).chain([client]).enumerate() {
