@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use postern_tests::command::run;
 
 use crate::dnsperf::Asked;
@@ -17,6 +19,9 @@ pub(crate) const AARDVARK: &str = "aardvark-dns";
 const SERVER: &str = "10.200.0.1";
 const ATTEMPTS: u32 = 200;
 
+/// Where aardvark-dns, which leaves its parent, says who it is.
+const AARDVARK_PID: &str = "/run/aardvark/aardvark.pid";
+
 struct Running(Child);
 
 impl Drop for Running {
@@ -24,6 +29,10 @@ impl Drop for Running {
         // Both fail only for a process that has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
+        let pid = fs::read_to_string(AARDVARK_PID).ok().and_then(|text| text.trim().parse().ok());
+        if let Some(pid) = pid {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
     }
 }
 
