@@ -173,7 +173,7 @@ pub fn sandbox<'a>(view: &View<'a>, sandbox: &'a Sandbox) -> ResourceSet {
     let joined = view.joined(sandbox.id);
     let links = links::resolve(view, sandbox);
     set.extend(files(sandbox, &joined, &links));
-    set.extend(links.iter().flat_map(|link| link.elements()).map(Resource::Element));
+    set.extend(links.iter().flat_map(links::Resolved::elements).map(Resource::Element));
     set.extend(Family::ALL.into_iter().filter_map(|family| {
         let (link, via) = default_gateway(&joined, family)?;
         let destination = everything(family)?;

@@ -16,7 +16,7 @@ const PRIVATE: [&str; 2] = ["HOME", "PATH"];
 pub fn variables(sandbox: &Sandbox, link: &Resolved<'_>) -> Vec<(String, String)> {
     let Some(source) = link.source else { return Vec::new() };
     let Some((_, endpoint)) = link.pairs.first() else { return Vec::new() };
-    let Some(address) = endpoint.addresses.first().map(|address| address.ip()) else {
+    let Some(address) = endpoint.addresses.first().map(ipnetwork::IpNetwork::ip) else {
         return Vec::new();
     };
     let alias = variable(link.link.alias.as_str());

@@ -82,7 +82,8 @@ fn resolv_conf(sandbox: &Sandbox) -> String {
     let dns = &sandbox.spec.dns;
     let mut text = format!("nameserver {}\n", RESOLVER.ip());
     if !dns.search.is_empty() {
-        let search: Vec<&str> = dns.search.iter().map(|name| name.as_str()).collect();
+        let search: Vec<&str> =
+            dns.search.iter().map(postern_model::dns::DnsName::as_str).collect();
         let _ = writeln!(text, "search {}", search.join(" "));
     }
     let own_ndots = dns.options.iter().any(|option| option.starts_with("ndots:"));
