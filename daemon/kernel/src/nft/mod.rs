@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `inet` | published ports, source addresses, what may be forwarded |
 //! | `bridge` | endpoints send from their own addresses only |
-//! | `ip`, in each sandbox | the way to its resolver; see [`redirect`] |
+//! | `ip`, in each sandbox | the way to its resolver |
 //!
 //! The rules are loaded once, by `nft`; see [`Nft::load_base`]. Every later change is of
 //! elements, over netlink, at a cost that does not depend on how many there are; see
