@@ -2,12 +2,16 @@
 //!
 //! A file is made under another name and renamed, so that it is whole from its first
 //! moment. Later it is changed in place, by one write: a runtime mounts the file itself,
-//! and a mount follows the inode, not the name. Beside each file, hidden, is a copy of what
-//! was written last, by which the hand of somebody else is known; such a file is left alone.
+//! and a mount follows the inode, not the name. In a folder that is offered to nobody lie
+//! copies of what was written last, by which the hand of somebody else is known; such a file
+//! is left alone.
+//!
+//! What is mounted may be in the hands of a workload. So no link is followed, nothing but a
+//! regular file is opened for long, and none is read that is longer than what we write.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use postern_model::id::SandboxId;
@@ -16,6 +20,10 @@ use postern_model::resource::{Content, Resource, SandboxFile};
 /// Anybody in the sandbox may read.
 const FILE_MODE: u32 = 0o644;
 const DIRECTORY_MODE: u32 = 0o755;
+/// The copies are the daemon's own.
+const PRIVATE_MODE: u32 = 0o700;
+/// More than any file of ours has; a longer one is somebody else's.
+const LENGTH_MAX: u64 = 4 << 20;
 
 /// Where a sandbox's files are, below the daemon's run directory.
 pub fn path_of(run_dir: &Path, sandbox: SandboxId) -> PathBuf {
@@ -26,8 +34,11 @@ fn directory(run_dir: &Path) -> PathBuf {
     run_dir.join("files")
 }
 
-/// The names of a file and of its copies: of what was written last, and of what is being
-/// written.
+fn copies(run_dir: &Path) -> PathBuf {
+    run_dir.join("files-written")
+}
+
+/// A file and its copies: of what was written last, and of what is being written.
 struct Names {
     file: PathBuf,
     written: PathBuf,
@@ -35,35 +46,53 @@ struct Names {
 }
 
 impl Names {
-    fn of(folder: &Path, file: SandboxFile) -> Self {
-        let name = file.name();
+    fn of(run_dir: &Path, sandbox: SandboxId, file: SandboxFile) -> Self {
+        let copies = copies(run_dir).join(sandbox.to_string());
         Self {
-            file: folder.join(name),
-            written: folder.join(format!(".{name}")),
-            coming: folder.join(format!(".{name}.coming")),
+            file: path_of(run_dir, sandbox).join(file.name()),
+            written: copies.join(file.name()),
+            coming: copies.join(format!("{}.coming", file.name())),
         }
     }
 
-    /// What is there; none if there is no file.
-    fn read(&self) -> io::Result<Option<Content>> {
-        let Some(text) = read(&self.file)? else { return Ok(None) };
-        // A run that was cut off has left either the old text or the coming one.
-        let known = [&self.written, &self.coming];
-        for copy in known {
-            if read(copy)?.as_ref() == Some(&text) {
-                return Ok(Some(Content::Written(String::from_utf8_lossy(&text).into_owned())));
+    /// What is there; none if there is no file. What cannot be read is not what we wrote.
+    fn read(&self) -> Option<Content> {
+        let text = match read(&self.file) {
+            Ok(text) => text?,
+            Err(error) => {
+                tracing::debug!(path = %self.file.display(), %error, "not a file of ours");
+                return Some(Content::Edited);
             }
-        }
-        Ok(Some(Content::Edited))
+        };
+        // A run that was cut off has left either the old text or the coming one.
+        let known = [&self.written, &self.coming].into_iter().filter_map(|copy| read(copy).ok()?);
+        let mut same = known.filter(|copy| copy.trim_end() == text.trim_end());
+        Some(match same.next() {
+            Some(_) => Content::Written(text),
+            None => Content::Edited,
+        })
     }
 }
 
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+/// The text of a regular file; none if there is nothing of the name.
+fn read(path: &Path) -> io::Result<Option<String>> {
+    let file = match open(OpenOptions::new().read(true), path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let mut text = String::new();
+    file.take(LENGTH_MAX).read_to_string(&mut text)?;
+    Ok(Some(text))
+}
+
+/// Opens a regular file of no more than our length; of a pipe nobody is waited for.
+fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() && metadata.len() <= LENGTH_MAX {
+        return Ok(file);
     }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file, or too long"))
 }
 
 /// Writes a file, unless somebody else has edited it.
@@ -73,11 +102,12 @@ pub(crate) fn write(
     file: SandboxFile,
     text: &str,
 ) -> io::Result<()> {
-    let folder = path_of(run_dir, sandbox);
-    make_directory(&directory(run_dir))?;
-    make_directory(&folder)?;
-    let names = Names::of(&folder, file);
-    match names.read()? {
+    make_directory(&directory(run_dir), DIRECTORY_MODE)?;
+    make_directory(&path_of(run_dir, sandbox), DIRECTORY_MODE)?;
+    make_directory(&copies(run_dir), PRIVATE_MODE)?;
+    make_directory(&copies(run_dir).join(sandbox.to_string()), PRIVATE_MODE)?;
+    let names = Names::of(run_dir, sandbox, file);
+    match names.read() {
         Some(Content::Edited) => {
             tracing::info!(path = %names.file.display(), "edited by somebody else; left alone");
             Ok(())
@@ -96,9 +126,9 @@ pub(crate) fn write(
     }
 }
 
-fn make_directory(path: &Path) -> io::Result<()> {
+fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
     match fs::create_dir(path) {
-        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(DIRECTORY_MODE)),
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
@@ -113,7 +143,7 @@ fn make(path: &Path, text: &str) -> io::Result<()> {
 /// One write, as long as the longer of the two texts, and only then the new length: at no
 /// time does the end of the old text stand behind the new one.
 fn overwrite(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
+    let mut file = open(OpenOptions::new().write(true), path)?;
     let old = usize::try_from(file.metadata()?.len()).unwrap_or(0);
     let mut padded = text.as_bytes().to_vec();
     padded.resize(text.len().max(old), b'\n');
@@ -121,28 +151,31 @@ fn overwrite(path: &Path, text: &str) -> io::Result<()> {
     file.set_len(u64::try_from(text.len()).unwrap_or(u64::MAX))
 }
 
-/// Removes a file, edited or not, and with the last one the sandbox's folder. That it is
+/// Removes a file, edited or not, and with the last one the sandbox's folders. That it is
 /// gone already is no error.
 pub(crate) fn remove(run_dir: &Path, sandbox: SandboxId, file: SandboxFile) -> io::Result<()> {
-    let folder = path_of(run_dir, sandbox);
-    let Names { file, written, coming } = Names::of(&folder, file);
-    for path in [file, coming, written] {
+    let Names { file, written, coming } = Names::of(run_dir, sandbox, file);
+    // The file last: while it is there, it is observed and can be removed again.
+    for path in [written, coming, file] {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    match fs::remove_dir(&folder) {
-        Err(error)
-            if !matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
-            ) =>
-        {
+    for folder in [copies(run_dir).join(sandbox.to_string()), path_of(run_dir, sandbox)] {
+        match fs::remove_dir(folder) {
             Err(error)
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+                ) =>
+            {
+                return Err(error);
+            }
+            _ => {}
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// Every file of every sandbox.
@@ -156,7 +189,7 @@ pub(crate) fn observe(run_dir: &Path) -> io::Result<Vec<Resource>> {
         let name = folder.file_name();
         let Some(sandbox) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
         for file in SandboxFile::ALL {
-            if let Some(content) = Names::of(&folder.path(), file).read()? {
+            if let Some(content) = Names::of(run_dir, sandbox, file).read() {
                 found.push(Resource::File { sandbox, file, content });
             }
         }
@@ -169,6 +202,9 @@ mod tests {
     use super::*;
 
     const SANDBOX: &str = "01932c07-a9d0-7000-8abc-0123456789ab";
+
+    /// What is put in a file's place, and how.
+    type Swap<'a> = (&'a str, &'a dyn Fn(&Path));
 
     struct Files(tempfile::TempDir);
 
@@ -209,7 +245,7 @@ mod tests {
             assert_eq!(files.text(), text);
             let mut seen = String::new();
             io::Seek::rewind(&mut mounted).unwrap();
-            io::Read::read_to_string(&mut mounted, &mut seen).unwrap();
+            mounted.read_to_string(&mut seen).unwrap();
             assert_eq!(seen, text);
             assert_eq!(files.observed(), [Content::Written(text.to_owned())]);
         }
@@ -233,13 +269,44 @@ mod tests {
     fn a_run_that_was_cut_off_is_no_edit() {
         let files = Files::new();
         files.write("old\n");
-        let names = Names::of(files.path().parent().unwrap(), SandboxFile::Hosts);
+        let names = Names::of(files.0.path(), SANDBOX.parse().unwrap(), SandboxFile::Hosts);
         make(&names.coming, "new\n").unwrap();
         assert_eq!(files.observed(), [Content::Written("old\n".into())]);
         overwrite(&names.file, "new\n").unwrap();
         assert_eq!(files.observed(), [Content::Written("new\n".into())]);
+        // Cut off between the write and the new length.
+        fs::write(&names.file, "new\n\n\n").unwrap();
         files.write("next\n");
         assert_eq!(files.text(), "next\n");
+    }
+
+    #[test]
+    fn what_a_workload_puts_in_its_place_harms_nobody() {
+        let files = Files::new();
+        let victim = files.0.path().join("victim");
+        fs::write(&victim, "of the host\n").unwrap();
+        let swaps: [Swap<'_>; 4] = [
+            ("a link", &|path| std::os::unix::fs::symlink(&victim, path).unwrap()),
+            ("a directory", &|path| fs::create_dir(path).unwrap()),
+            ("a pipe", &|path| {
+                let mode = nix::sys::stat::Mode::S_IRWXU;
+                nix::unistd::mkfifo(path, mode).unwrap();
+            }),
+            ("a huge file", &|path| File::create(path).unwrap().set_len(1 << 40).unwrap()),
+        ];
+        for (what, swap) in swaps {
+            files.write("ours\n");
+            fs::remove_file(files.path()).unwrap();
+            swap(&files.path());
+            assert_eq!(files.observed(), [Content::Edited], "{what}");
+            files.write("new\n");
+            assert_eq!(files.observed(), [Content::Edited], "{what}");
+            assert_eq!(fs::read_to_string(&victim).unwrap(), "of the host\n", "{what}");
+            let gone = fs::remove_file(files.path()).or_else(|_| fs::remove_dir(files.path()));
+            gone.unwrap();
+        }
+        let offered = fs::read_dir(files.path().parent().unwrap()).unwrap().count();
+        assert_eq!(offered, 0, "a copy lies where a workload could change it");
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Directory {
     pub(crate) fn route(&self, asker: SandboxId) -> Route {
         let inside = || Route { servers: Servers::Listed(Vec::new()), loops: false };
         let Some(seat) = self.sandboxes.get(&asker) else { return inside() };
-        let open = self.rooms(seat).any(|(_, facts)| !facts.internal);
+        let open = self.is_open(seat);
         let mut loops = false;
         let mut allowed = |server: &&SocketAddr| {
             let own = self.holds(seat, **server);
@@ -112,6 +112,15 @@ impl Directory {
     fn holds(&self, seat: &Seat, server: SocketAddr) -> bool {
         let mut own = seat.endpoints.iter().filter_map(|id| self.members.get(id));
         own.any(|member| member.is_reached_at(server))
+    }
+
+    /// Whether a sandbox has a way out: an address on a network that is not internal. Of a
+    /// network without addresses, as `none`, it has its loopback and nothing else.
+    fn is_open(&self, seat: &Seat) -> bool {
+        let members = seat.endpoints.iter().filter_map(|id| self.members.get(id));
+        let rooms = members.filter(|member| !member.addresses.is_empty());
+        let mut rooms = rooms.filter_map(|member| self.networks.get(&member.network));
+        rooms.any(|room| room.facts.as_ref().is_some_and(|facts| !facts.internal))
     }
 
     /// Whether an address is on one of a sandbox's networks.

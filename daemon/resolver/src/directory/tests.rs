@@ -265,6 +265,17 @@ fn a_sandbox_without_a_way_out_asks_its_neighbours_at_most() {
 }
 
 #[test]
+fn a_sandbox_without_an_address_has_no_way_out() {
+    let mut puts = topology();
+    puts.push(Put::Network(network(7, "none")));
+    puts.push(Put::Sandbox(sandbox(7, "alone")));
+    puts.push(put(endpoint(77, "alone.none", 7, 7, &[])));
+    assert_eq!(route(&directory(&puts), 7), (vec![], false));
+    puts.push(put(endpoint(78, "alone.back", 2, 7, &["10.2.0.77/16"])));
+    assert_eq!(route(&directory(&puts), 7), (vec!["host".to_owned()], false));
+}
+
+#[test]
 fn an_address_is_held_by_whom_it_reaches() {
     let mut puts = topology();
     let mut db = endpoint(13, "db.back", 2, 2, &["10.2.0.3/16"]);
