@@ -82,9 +82,9 @@ fn mount_files(folder: &Path) -> Result<(), Error> {
     mount(none, "/", none, slave, none).map_err(failed(Path::new("/")))?;
     for name in FILES {
         let target = Path::new("/etc").join(name);
-        match mount(Some(&folder.join(name)), &target, none, MsFlags::MS_BIND, none) {
-            Ok(()) | Err(Errno::ENOENT) => {}
-            Err(errno) => return Err(failed(&target)(errno)),
+        if target.exists() {
+            let mounted = mount(Some(&folder.join(name)), &target, none, MsFlags::MS_BIND, none);
+            mounted.map_err(failed(&target))?;
         }
     }
     Ok(())

@@ -53,6 +53,11 @@ impl Names {
         self.ports.lock().unwrap_or_else(PoisonError::into_inner).get(&sandbox).copied()
     }
 
+    /// Every sandbox that is answered.
+    pub(crate) fn sandboxes(&self) -> Vec<SandboxId> {
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
     pub(crate) fn serve(&self, sandbox: SandboxId, sockets: Sockets) -> io::Result<()> {
         let Sockets { port, udp, tcp } = sockets;
         self.service.serve(sandbox, udp, tcp)?;

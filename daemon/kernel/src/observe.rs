@@ -55,13 +55,17 @@ pub(crate) fn observe(
             Ok(namespace) => namespace,
         };
         visited.push(visit(&mut socket, sandbox, &namespace, &reference.path)?);
-        if is_answered(names, sandbox, &namespace)? {
+        if is_answered(names, sandbox, &namespace) {
             set.insert(Resource::NameServer { sandbox });
         }
         if reference.path.parent() == Some(&namespace::directory(run_dir)) {
             set.insert(Resource::Namespace { sandbox, path: reference.path });
         }
     }
+    // Sockets keep a namespace that nobody finds any more; they are all that is seen of it.
+    let unfound = |id: &SandboxId| !visited.iter().any(|found| found.sandbox == *id);
+    let orphans = names.sandboxes().into_iter().filter(unfound);
+    set.extend(orphans.map(|sandbox| Resource::NameServer { sandbox }));
     set.extend(links_of_ours(&links, &visited));
     set.extend(host_addresses(features, &links, &addresses));
     for found in &visited {
@@ -127,14 +131,14 @@ fn visit(
 }
 
 /// Whether we answer in a sandbox, and its rules lead to where we do.
-fn is_answered(
-    names: &Names,
-    sandbox: SandboxId,
-    namespace: &Namespace,
-) -> Result<bool, ObserveError> {
-    let Some(port) = names.port(sandbox) else { return Ok(false) };
+fn is_answered(names: &Names, sandbox: SandboxId, namespace: &Namespace) -> bool {
+    let Some(port) = names.port(sandbox) else { return false };
     let led = namespace.visit(|| redirect::is_installed(&mut NetfilterSocket::open()?, port));
-    led.and_then(|led| led).map_err(|source| ObserveError::Io { source })
+    led.and_then(|led| led).unwrap_or_else(|error| {
+        // Whoever has the namespace may have made its rules unreadable: his loss alone.
+        tracing::warn!(%sandbox, %error, "the way to a resolver cannot be seen");
+        false
+    })
 }
 
 fn name(text: &str) -> Option<IfName> {

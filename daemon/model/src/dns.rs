@@ -14,6 +14,8 @@ use crate::name::Name;
 pub const LABEL_MAX: usize = 63;
 /// Longest name as text, without the dot of the root: 255 bytes on the wire.
 pub const NAME_MAX: usize = 253;
+/// Most links of a sandbox.
+pub const LINKS_MAX: usize = 64;
 /// Where a sandbox's resolver listens, as Docker's does.
 pub const RESOLVER: SocketAddr =
     SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 11)), 53);

@@ -1,5 +1,6 @@
 //! Endpoints: what joins one sandbox to one network.
 
+use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
@@ -75,10 +76,19 @@ pub struct Endpoint {
     pub attachment: Option<Attachment>,
 }
 
+/// See [`Endpoint::gateway_rank`].
+pub type GatewayRank<'a> = (Reverse<i32>, &'a str, EndpointId);
+
 impl Endpoint {
     /// The address of a family.
     pub fn address(&self, family: Family) -> Option<IpAddr> {
         self.addresses.iter().map(IpNetwork::ip).find(|ip| Family::of(*ip) == family)
+    }
+
+    /// The first in this order gives a sandbox its default routes: the highest priority;
+    /// among equals the network whose name sorts first, then the older endpoint.
+    pub const fn gateway_rank(priority: i32, network: &str, id: EndpointId) -> GatewayRank<'_> {
+        (Reverse(priority), network, id)
     }
 
     /// The sandbox, while joined.

@@ -187,8 +187,7 @@ pub fn sandbox<'a>(view: &View<'a>, sandbox: &'a Sandbox) -> ResourceSet {
     set
 }
 
-/// The gateway of the endpoint with the highest priority; among equals of the network
-/// whose name sorts first, then of the older endpoint.
+/// The gateway of the endpoint that ranks first of those that offer one of the family.
 pub(crate) fn default_gateway(
     joined: &[(&Endpoint, &Network)],
     family: Family,
@@ -197,7 +196,8 @@ pub(crate) fn default_gateway(
         let attachment = endpoint.attachment.as_ref()?;
         let offered = &attachment.decision.gateways;
         let via = offered.iter().copied().find(|g| Family::of(*g) == family)?;
-        let rank = (-i64::from(endpoint.spec.gateway_priority), &network.name, endpoint.id);
+        let priority = endpoint.spec.gateway_priority;
+        let rank = Endpoint::gateway_rank(priority, network.name.as_str(), endpoint.id);
         Some((rank, (attachment.interface.clone()?, via)))
     });
     candidates.min_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, gateway)| gateway)

@@ -87,6 +87,12 @@ fn follow<'a>(
         .iter()
         .flat_map(|(mine, _)| {
             let there = theirs.iter().filter(|(other, _)| other.network == mine.network);
+            // Where there are no addresses, as on `none`, there is nothing to reach.
+            let there = there.filter(|(other, _)| {
+                Family::ALL
+                    .iter()
+                    .any(|f| mine.address(*f).is_some() && other.address(*f).is_some())
+            });
             there.map(|(other, _)| (*mine, *other))
         })
         .collect();

@@ -179,6 +179,15 @@ fn a_link_says_whether_it_works() {
 }
 
 #[test]
+fn a_link_where_there_are_no_addresses_is_not_live() {
+    let Sample { mut topology, web, mut db } = sample(|_, _| {});
+    db.addresses.clear();
+    topology.put(&Put::Endpoint(Box::new(db)));
+    let resolved = links::resolve(&View::of(&topology), &web);
+    assert_eq!(resolved[0].state, LinkState::NoCommonNetwork);
+}
+
+#[test]
 fn a_link_opens_what_is_exposed_or_published_one_way() {
     let Sample { topology, web, .. } = sample(|_, spec| {
         expose(spec, &[(Protocol::Tcp, 80, 81), (Protocol::Udp, 53, 53), (Protocol::Tcp, 81, 81)]);

@@ -35,7 +35,8 @@ impl Cache {
         entries.resize(capacity);
         Self {
             entries,
-            answer_max: limits.cache_answer_max,
+            // With room for nothing, nothing is short enough to be kept.
+            answer_max: if limits.cache_entries == 0 { 0 } else { limits.cache_answer_max },
             ttl_max: limits.cache_ttl_max,
             negative_max: limits.cache_negative_max,
         }
@@ -88,6 +89,13 @@ mod tests {
 
     fn cache(entries: usize) -> Cache {
         Cache::new(&Limits { cache_entries: entries, ..Limits::default() })
+    }
+
+    #[test]
+    fn no_room_keeps_nothing() {
+        let (mut cache, now) = (cache(0), Instant::now());
+        cache.put(key("a.", "192.0.2.1:53"), &Arc::from([0; 12]), kept(60), now);
+        assert!(cache.get(&key("a.", "192.0.2.1:53"), now).is_none());
     }
 
     #[test]

@@ -171,7 +171,7 @@ settings! {
     dns_forwards_per_sandbox: usize, "POSTERN_DNS_FORWARDS_PER_SANDBOX", "COUNT";
     /// Most DNS connections over TCP of one sandbox at a time; more are closed [default: 32]
     dns_tcp_per_sandbox: usize, "POSTERN_DNS_TCP_PER_SANDBOX", "COUNT";
-    /// Most answers of DNS servers that are kept for their lifetime, for all sandboxes together [default: 4096]
+    /// Most answers of DNS servers that are kept for their lifetime, for all sandboxes together; 0 keeps none [default: 4096]
     dns_cache: usize, "POSTERN_DNS_CACHE", "COUNT";
 }
 

@@ -185,8 +185,13 @@ fn somebody_elses_namespace_is_left_as_it_was() {
         world.take(vec![Step::Delete(server(id))]).await;
         let left = inside(&path, || nft("list tables"));
         assert_eq!(left.trim(), "table ip theirs");
+        world.take(vec![Step::Create(server(id))]).await;
         ip("netns del theirs");
+        // Nobody finds the namespace any more; its sockets are seen, and can be given up.
+        assert_eq!(world.observe().await, set(&[server(id)]));
         world.take(vec![Step::Delete(server(id))]).await;
+        assert!(world.service.0.lock().unwrap().is_empty());
+        assert!(world.observe().await.is_empty());
         assert!(world.run_dir.path().exists());
     });
 }

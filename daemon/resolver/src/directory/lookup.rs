@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use postern_model::dns::HostAddress;
+use postern_model::endpoint::Endpoint;
 use postern_model::id::{EndpointId, NetworkId, SandboxId};
 use postern_model::network::Family;
 
@@ -175,14 +176,13 @@ impl Directory {
         (addresses.collect(), true)
     }
 
-    /// The gateways of a sandbox's default routes: of the endpoint with the highest
-    /// priority; among equals of the network whose name sorts first.
+    /// The gateways of a sandbox's default routes, as in its hosts file.
     fn gateways(&self, seat: &Seat) -> Vec<IpAddr> {
         let ranked = |id: &EndpointId, family: Family| {
             let member = self.members.get(id)?;
             let gateway = member.gateways.iter().find(|g| Family::of(**g) == family)?;
             let name = &self.networks.get(&member.network)?.facts.as_ref()?.name;
-            Some(((-i64::from(member.gateway_priority), name, *id), *gateway))
+            Some((Endpoint::gateway_rank(member.gateway_priority, name, *id), *gateway))
         };
         let best = |family| {
             let candidates = seat.endpoints.iter().filter_map(|id| ranked(id, family));

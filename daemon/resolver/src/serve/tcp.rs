@@ -129,6 +129,12 @@ async fn write(
     // In one piece: some clients read no further than the first one.
     let mut framed = length.to_be_bytes().to_vec();
     framed.extend_from_slice(message);
-    let sent = timeout(idle, async { writer.lock().await.write_all(&framed).await }).await;
-    Ok(sent.map_err(|_| CloseError::Slow)??)
+    let mut writer = writer.lock().await;
+    let sent = timeout(idle, writer.write_all(&framed)).await;
+    let sent = sent.map_err(|_| CloseError::Slow).and_then(|sent| Ok(sent?));
+    if sent.is_err() {
+        // What comes after half a message would be read as the rest of it.
+        let _ = writer.shutdown().await;
+    }
+    sent
 }

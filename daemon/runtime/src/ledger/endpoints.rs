@@ -234,31 +234,6 @@ impl<K: Kernel> Core<K> {
         Ok((driver, drafted))
     }
 
-    /// A network, kept from changing while it is used.
-    pub(super) async fn using_network(
-        &self,
-        reference: &str,
-    ) -> Result<(tokio::sync::OwnedRwLockReadGuard<()>, Network), Refusal> {
-        let id = check::network(self.state().topology(), reference)?.id;
-        let guard = self.locks.read(LockKey::Network(id)).await;
-        let network = self.state().topology().network(id).cloned();
-        let network = network.ok_or_else(|| Refusal::not_found(ObjectKind::Network, reference))?;
-        Ok((guard, network))
-    }
-
-    pub(super) fn endpoint_and_network(
-        &self,
-        id: EndpointId,
-        reference: &str,
-    ) -> Result<(Endpoint, Network), Refusal> {
-        let state = self.state();
-        let found = state.topology().endpoint(id).and_then(|endpoint| {
-            let network = state.topology().network(endpoint.network)?;
-            Some((endpoint.clone(), network.clone()))
-        });
-        found.ok_or_else(|| Refusal::not_found(ObjectKind::Endpoint, reference))
-    }
-
     /// The plan from one form of an endpoint to another; nothing while it is not joined.
     fn plan_of_update(
         &self,

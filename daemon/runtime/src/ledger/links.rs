@@ -1,9 +1,7 @@
 //! Links: added and removed on living sandboxes, and what they come to.
 
-use std::collections::BTreeSet;
-
 use postern_kernel::Kernel;
-use postern_model::dns::Link;
+use postern_model::dns::{LINKS_MAX, Link};
 use postern_model::event::{Action, ObjectKind};
 use postern_model::intent::{AddLink, Outcome, RemoveLink};
 use postern_model::plan::Plan;
@@ -12,13 +10,9 @@ use postern_model::sandbox::Sandbox;
 use postern_model::topology::Put;
 use postern_planner::view::View;
 use postern_planner::{desired, diff, environment, links};
-use tokio::sync::OwnedRwLockWriteGuard;
 
 use super::locks::LockKey;
 use super::{Core, Ledger, Retry, check, outcome, sandboxes};
-
-/// Most links of a sandbox.
-const LINKS_MAX: usize = 64;
 
 impl<K: Kernel> Ledger<K> {
     pub(crate) async fn add_link_now(
@@ -99,16 +93,6 @@ fn remove(sandbox: &mut Sandbox, found: &[Link], alias: &str) -> Result<(), Refu
 }
 
 impl<K: Kernel> Core<K> {
-    /// Keeps the endpoints of these links' sources from changing.
-    pub(super) async fn lock_sources(&self, links: &[Link]) -> Vec<OwnedRwLockWriteGuard<()>> {
-        let names: BTreeSet<String> = links.iter().map(|link| link.source.to_string()).collect();
-        let mut guards = Vec::with_capacity(names.len());
-        for name in names {
-            guards.push(self.locks.write(LockKey::LinkSource(name)).await);
-        }
-        guards
-    }
-
     async fn change_links(
         &self,
         reference: &str,

@@ -10,6 +10,7 @@ mod attach;
 mod check;
 mod endpoints;
 mod feed;
+mod holding;
 mod links;
 mod locks;
 mod networks;

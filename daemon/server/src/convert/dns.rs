@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use postern_model::dns::{
-    DnsConfig, DnsName, ExtraHost, HostAddress, Identity, Link, LinkState, RESOLVER,
+    DnsConfig, DnsName, ExtraHost, HostAddress, Identity, LABEL_MAX, LINKS_MAX, Link, LinkState,
+    NAME_MAX, RESOLVER,
 };
 use postern_model::name::Name;
 use postern_proto::v1;
@@ -19,8 +20,9 @@ const OPTIONS_MAX: usize = 16;
 /// Longest option of resolv.conf(5).
 const OPTION_MAX: usize = 63;
 const EXTRA_HOSTS_MAX: usize = 256;
-const LINKS_MAX: usize = 64;
 const VARIABLES_MAX: usize = 256;
+/// Longest name of an environment variable.
+const VARIABLE_MAX: usize = 255;
 /// Longest value of an environment variable.
 const VALUE_MAX: usize = 4096;
 /// What stands for the host in an extra host.
@@ -93,8 +95,8 @@ pub(super) fn identity(fields: &mut Fields, hostname: &str, domain_name: &str) -
     let domain_name: Option<DnsName> = fields.optional("spec.domain_name", domain_name);
     let length = |name: &Option<DnsName>| name.as_ref().map_or(0, |name| name.as_str().len());
     // The sandbox's own name may be the hostname; it has at most 63 bytes.
-    let most = length(&hostname).max(postern_model::dns::LABEL_MAX) + 1 + length(&domain_name);
-    if domain_name.is_some() && most > postern_model::dns::NAME_MAX {
+    let most = length(&hostname).max(LABEL_MAX) + 1 + length(&domain_name);
+    if domain_name.is_some() && most > NAME_MAX {
         fields.wrong("spec.domain_name", "leaves no room for a hostname");
     }
     Identity { hostname, domain_name }
@@ -208,7 +210,7 @@ pub(super) fn environment(
     for (name, value) in &given {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
         let begins = name.bytes().next().is_some_and(|b| !b.is_ascii_digit());
-        if !begins || !name.bytes().all(plain) {
+        if !begins || name.len() > VARIABLE_MAX || !name.bytes().all(plain) {
             fields.wrong(format!("{path}[\"{name}\"]"), "is not the name of a variable");
         }
         if value.len() > VALUE_MAX || value.contains('\0') {

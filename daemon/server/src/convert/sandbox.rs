@@ -140,6 +140,7 @@ fn without_names(fields: &mut Fields, spec: &SandboxSpec) {
         (spec.dns != DnsConfig::default(), "spec.dns"),
         (!spec.extra_hosts.is_empty(), "spec.extra_hosts"),
         (!spec.links.is_empty(), "spec.links"),
+        (!spec.environment.is_empty(), "spec.environment"),
     ];
     for (_, field) in given.into_iter().filter(|(given, _)| *given) {
         fields.wrong(field, "is not for a sandbox that shares the host's namespace");
