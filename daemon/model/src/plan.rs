@@ -27,6 +27,16 @@ pub enum Flows {
         /// The endpoint's ports.
         ports: PortRange,
     },
+    /// All to ports of the host, or of every address if it is unspecified, that nothing
+    /// has answered yet and that are translated to no endpoint.
+    Unanswered {
+        /// The host's address.
+        host: IpAddr,
+        /// The transport.
+        protocol: Protocol,
+        /// The host's ports.
+        ports: PortRange,
+    },
     /// All from one endpoint's address to ports of another's.
     Link {
         /// Who begins them.
@@ -106,6 +116,9 @@ impl fmt::Display for Flows {
             Self::Of(address) => write!(f, "of {address}"),
             Self::To { target, protocol, ports } => {
                 write!(f, "to {protocol}/{ports} of {target}")
+            }
+            Self::Unanswered { host, protocol, ports } => {
+                write!(f, "unanswered, to {protocol}/{ports} of {host}")
             }
             Self::Link { from, to, protocol, ports } => {
                 write!(f, "from {from} to {protocol}/{ports} of {to}")

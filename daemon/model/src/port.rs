@@ -18,6 +18,9 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
+
     /// The protocol's number in the IP header (IANA protocol numbers).
     pub const fn number(self) -> u8 {
         match self {
@@ -72,6 +75,9 @@ pub enum InvalidPorts {
 }
 
 impl PortRange {
+    /// Every port there is.
+    pub const ALL: Self = Self { first: 1, last: u16::MAX };
+
     /// The range from `first` to `last`, both within.
     ///
     /// # Errors

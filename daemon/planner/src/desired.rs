@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use postern_model::decision::{Desired, Link, LinkKind};
 use postern_model::endpoint::{Attachment, Endpoint};
+use postern_model::id::EndpointId;
 use postern_model::name::IfName;
 use postern_model::network::{Family, Network};
 use postern_model::resource::{Bridge, Element, Owner, Place, Resource, ResourceSet, Veth};
@@ -174,31 +175,52 @@ pub fn sandbox<'a>(view: &View<'a>, sandbox: &'a Sandbox) -> ResourceSet {
     let links = links::resolve(view, sandbox);
     set.extend(files(sandbox, &joined, &links));
     set.extend(links.iter().flat_map(links::Resolved::elements).map(Resource::Element));
-    set.extend(Family::ALL.into_iter().filter_map(|family| {
-        let (link, via) = default_gateway(&joined, family)?;
-        let destination = everything(family)?;
-        Some(Resource::Route {
+    for family in Family::ALL {
+        let gateway = default_gateway(&joined, family);
+        set.extend(off_gateway(&joined, family, gateway.as_ref()).map(Resource::Element));
+        let Some((gateway, destination)) = gateway.zip(everything(family)) else { continue };
+        set.insert(Resource::Route {
             place: Place::Sandbox(sandbox.id),
-            link,
+            link: gateway.link,
             destination,
-            via: Some(via),
-        })
-    }));
+            via: Some(gateway.via),
+        });
+    }
     set
 }
 
-/// The gateway of the endpoint that ranks first of those that offer one of the family.
-pub(crate) fn default_gateway(
+/// Where a sandbox's default route goes.
+pub(crate) struct Gateway {
+    endpoint: EndpointId,
+    link: IfName,
+    pub(crate) via: IpAddr,
+}
+
+/// The addresses with published ports whose answers the default route would lead astray.
+fn off_gateway(
     joined: &[(&Endpoint, &Network)],
     family: Family,
-) -> Option<(IfName, IpAddr)> {
+    gateway: Option<&Gateway>,
+) -> impl Iterator<Item = Element> {
+    joined.iter().filter_map(move |(endpoint, _)| {
+        let address = endpoint.address(family)?;
+        let bindings = &endpoint.attachment.as_ref()?.bindings;
+        let published = bindings.iter().any(|binding| binding.target == address);
+        let astray = gateway.is_none_or(|gateway| gateway.endpoint != endpoint.id);
+        (published && astray).then_some(Element::OffGateway(address))
+    })
+}
+
+/// The gateway of the endpoint that ranks first of those that offer one of the family.
+pub(crate) fn default_gateway(joined: &[(&Endpoint, &Network)], family: Family) -> Option<Gateway> {
     let candidates = joined.iter().filter_map(|(endpoint, network)| {
         let attachment = endpoint.attachment.as_ref()?;
         let offered = &attachment.decision.gateways;
         let via = offered.iter().copied().find(|g| Family::of(*g) == family)?;
         let priority = endpoint.spec.gateway_priority;
         let rank = Endpoint::gateway_rank(priority, network.name.as_str(), endpoint.id);
-        Some((rank, (attachment.interface.clone()?, via)))
+        let link = attachment.interface.clone()?;
+        Some((rank, Gateway { endpoint: endpoint.id, link, via }))
     });
     candidates.min_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, gateway)| gateway)
 }

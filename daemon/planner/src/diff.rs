@@ -58,7 +58,7 @@ pub fn plan(
             other => plan.steps.push(other),
         }
     }
-    plan.flows = flows_to_end(&plan.remove);
+    plan.flows = flows_to_end(&plan.remove, &plan.add);
     plan
 }
 
@@ -156,48 +156,62 @@ impl Fallen {
     }
 }
 
-/// The flows that the removed elements let through.
-fn flows_to_end(removed: &[Element]) -> Vec<Flows> {
-    let gone: BTreeSet<IpAddr> = removed
-        .iter()
-        .filter_map(|element| match element {
-            Element::Endpoint(address, _) => Some(*address),
-            _ => None,
-        })
-        .collect();
-    let ports: BTreeSet<(IpAddr, Protocol, u16)> = removed
-        .iter()
-        .filter_map(|element| match element {
+/// The flows that the removed elements let through, and those that were begun without the
+/// added ones and would go on without them.
+fn flows_to_end(removed: &[Element], added: &[Element]) -> Vec<Flows> {
+    let (gone, come) = (endpoints(removed), endpoints(added));
+    let mut ports: BTreeSet<(IpAddr, Protocol, u16)> = BTreeSet::new();
+    let mut linked: BTreeSet<(Pair, Protocol, u16)> = BTreeSet::new();
+    for element in removed {
+        match element {
             Element::Publish { target, protocol, target_port, .. } if !gone.contains(target) => {
-                Some((*target, *protocol, *target_port))
+                ports.insert((*target, *protocol, *target_port));
             }
-            _ => None,
-        })
-        .collect();
-    let linked: BTreeSet<(Pair, Protocol, u16)> = removed
-        .iter()
-        .filter_map(|element| match element {
             Element::Link { from, to, protocol, port }
                 if !gone.contains(from) && !gone.contains(to) =>
             {
-                Some(((*from, *to), *protocol, *port))
+                linked.insert(((*from, *to), *protocol, *port));
             }
-            _ => None,
-        })
-        .collect();
-    let mut flows: Vec<Flows> = gone.into_iter().map(Flows::Of).collect();
-    flows.extend(consecutive(ports, |target, protocol, ports| Flows::To {
-        target,
-        protocol,
-        ports,
-    }));
+            _ => {}
+        }
+    }
+    let fresh = added.iter().filter_map(|element| match element {
+        // A client of UDP that sends on and on is one flow, however long nobody listened.
+        Element::Publish { host, protocol: protocol @ Protocol::Udp, port, .. } => {
+            Some((*host, *protocol, *port))
+        }
+        _ => None,
+    });
+    let turned = removed.iter().chain(added).filter_map(|element| match element {
+        Element::OffGateway(ip) if !gone.contains(ip) && !come.contains(ip) => Some(*ip),
+        _ => None,
+    });
+    let to = |target, protocol, ports| Flows::To { target, protocol, ports };
+    let mut flows: Vec<Flows> = gone.iter().copied().map(Flows::Of).collect();
+    flows.extend(consecutive(ports, to));
     flows.extend(consecutive(linked, |(from, to), protocol, ports| Flows::Link {
         from,
         to,
         protocol,
         ports,
     }));
+    flows.extend(consecutive(fresh.collect(), |host, protocol, ports| Flows::Unanswered {
+        host,
+        protocol,
+        ports,
+    }));
+    flows.extend(turned.flat_map(|target| {
+        Protocol::ALL.into_iter().map(move |protocol| to(target, protocol, PortRange::ALL))
+    }));
     flows
+}
+
+fn endpoints(elements: &[Element]) -> BTreeSet<IpAddr> {
+    let endpoint = |element: &Element| match element {
+        Element::Endpoint(address, _) => Some(*address),
+        _ => None,
+    };
+    elements.iter().filter_map(endpoint).collect()
 }
 
 /// Who begins a flow, and whose port it is to.

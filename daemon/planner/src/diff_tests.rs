@@ -194,6 +194,35 @@ fn flows_of_removed_ports_end_by_runs() {
 }
 
 #[test]
+fn what_a_client_of_udp_began_before_the_port_was_published_ends() {
+    let udp = Resource::Element(Element::Publish {
+        host: "0.0.0.0".parse().unwrap(),
+        protocol: Protocol::Udp,
+        port: 53,
+        target: "10.0.0.2".parse().unwrap(),
+        target_port: 53,
+    });
+    let unanswered = Flows::Unanswered {
+        host: "0.0.0.0".parse().unwrap(),
+        protocol: Protocol::Udp,
+        ports: PortRange::new(53, 53).unwrap(),
+    };
+    assert_eq!(between(&[udp, publish(80, "10.0.0.2", 80)], &[]).flows, [unanswered]);
+}
+
+#[test]
+fn flows_to_an_endpoint_whose_gateway_moves_end_unless_it_is_new() {
+    let ip: IpAddr = "10.0.0.2".parse().unwrap();
+    let off = || Resource::Element(Element::OffGateway(ip));
+    let all =
+        Protocol::ALL.map(|protocol| Flows::To { target: ip, protocol, ports: PortRange::ALL });
+    assert_eq!(between(&[endpoint(), off()], &[endpoint()]).flows, all);
+    assert_eq!(between(&[endpoint()], &[endpoint(), off()]).flows, all);
+    assert_eq!(between(&[endpoint(), off()], &[]).flows, []);
+    assert_eq!(between(&[], &[endpoint(), off()]).flows, [Flows::Of(ip)]);
+}
+
+#[test]
 fn what_cannot_be_seen_is_no_drift() {
     let desired = set(&everything());
     let seen = everything().into_iter().filter(|r| !matches!(r, Resource::Sysctl { .. }));

@@ -72,7 +72,7 @@ fn line(text: &mut String, address: IpAddr, names: &str) {
 
 /// The host as the sandbox reaches it: the gateways of its default routes.
 pub(crate) fn gateways(joined: &[(&Endpoint, &Network)]) -> Vec<IpAddr> {
-    let of = |family| default_gateway(joined, family).map(|(_, gateway)| gateway);
+    let of = |family| default_gateway(joined, family).map(|gateway| gateway.via);
     Family::ALL.into_iter().filter_map(of).collect()
 }
 

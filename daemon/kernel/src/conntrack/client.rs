@@ -51,7 +51,7 @@ impl Conntrack {
 
     /// Ends flows: their next packet is judged as a new one. Blocks.
     ///
-    /// The kernel makes one pass of its own for each filter it has. For IPv6, for prefixes
+    /// The kernel makes one pass of its own for each filter it has. For IPv6 addresses, for prefixes
     /// and ranges of ports, for many filters, and by a kernel before Linux 6.11, all flows
     /// of the family are listed, once for the whole call. A pass takes 0.1 ms and 0.25 µs for each flow there is, a
     /// listing 10 ms and 2 µs.
@@ -172,9 +172,15 @@ mod tests {
                 protocol: Protocol::Tcp,
                 ports: port,
             };
-            let all = [Flows::Of("10.0.0.2".parse().unwrap()), to("10.0.0.2")];
+            let unanswered = |host: &str| Flows::Unanswered {
+                host: host.parse().unwrap(),
+                protocol: Protocol::Udp,
+                ports: port,
+            };
+            let of = Flows::Of("10.0.0.2".parse().unwrap());
+            let all = [of, to("10.0.0.2"), unanswered("10.0.0.2"), unanswered("::")];
             all.map(|flows| end_matching(&mut socket, &filters(&flows).unwrap()).unwrap())
         });
-        assert_eq!(taken.join().unwrap(), [true; 2]);
+        assert_eq!(taken.join().unwrap(), [true; 4]);
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use postern_model::network::Family;
 use postern_model::plan::Flows;
-use postern_model::port::Protocol;
+use postern_model::port::{PortRange, Protocol};
 
 /// The two ends of a flow, whatever was translated in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,15 +20,33 @@ pub(super) struct Ends {
     pub(super) port: Option<u16>,
     /// Whether the client asked for another address than the one that answers.
     pub(super) translated: bool,
+    /// Whether it has answered.
+    pub(super) answered: bool,
 }
 
 /// What the kernel can be asked to match. All parts that are there must match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Filter {
+    pub(super) family: Family,
     pub(super) client: Option<IpAddr>,
     pub(super) server: Option<IpAddr>,
-    /// Only translated flows to this port of the server.
     pub(super) port: Option<(Protocol, u16)>,
+    pub(super) state: State,
+}
+
+/// In what state a flow must be to match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Any,
+    Translated,
+    /// And not translated either.
+    Unanswered,
+}
+
+impl Filter {
+    const fn of(family: Family) -> Self {
+        Self { family, client: None, server: None, port: None, state: State::Any }
+    }
 }
 
 /// The kernel's filters that together match exactly these flows; none if it has none:
@@ -36,41 +54,59 @@ pub(super) struct Filter {
 /// (seen on Linux 6.18: `ctnetlink_filter_match_tuple` has the comparison the wrong way
 /// round), so that a filter would end everybody's flows but the ones that are meant.
 pub(super) fn filters(flows: &Flows) -> Option<Vec<Filter>> {
-    if families(flows).contains(&Family::V6) {
-        return None;
-    }
-    let none = Filter { client: None, server: None, port: None };
-    let host = |prefix: &IpNetwork| {
-        let bits = if prefix.is_ipv4() { 32 } else { 128 };
-        (prefix.prefix() == bits).then(|| prefix.ip())
-    };
-    match flows {
-        Flows::Of(ip) => Some(vec![
-            Filter { client: Some(*ip), ..none.clone() },
-            Filter { server: Some(*ip), ..none },
-        ]),
-        Flows::To { target, protocol, ports } if ports.count() == 1 => Some(vec![Filter {
+    let filters = match flows {
+        Flows::Of(ip) => {
+            let none = Filter::of(Family::of(*ip));
+            vec![Filter { client: Some(*ip), ..none.clone() }, Filter { server: Some(*ip), ..none }]
+        }
+        Flows::To { target, protocol, ports } if ports.count() == 1 => vec![Filter {
             server: Some(*target),
             port: Some((*protocol, ports.first())),
-            ..none
-        }]),
-        Flows::Between(a, b) if a.is_ipv4() != b.is_ipv4() => Some(Vec::new()),
+            state: State::Translated,
+            ..Filter::of(Family::of(*target))
+        }],
+        Flows::Unanswered { host, protocol, ports } if ports.count() == 1 => vec![Filter {
+            server: (!host.is_unspecified()).then_some(*host),
+            port: Some((*protocol, ports.first())),
+            state: State::Unanswered,
+            ..Filter::of(Family::of(*host))
+        }],
+        Flows::Between(a, b) if a.is_ipv4() != b.is_ipv4() => Vec::new(),
         Flows::Between(a, b) => {
-            let (a, b) = (host(a)?, host(b)?);
-            let pair =
-                |client, server| Filter { client: Some(client), server: Some(server), port: None };
-            Some(vec![pair(a, b), pair(b, a)])
+            let (a, b) = (single(a)?, single(b)?);
+            let none = Filter::of(Family::of(a));
+            let pair = |client, server| Filter {
+                client: Some(client),
+                server: Some(server),
+                ..none.clone()
+            };
+            vec![pair(a, b), pair(b, a)]
         }
-        Flows::To { .. } | Flows::Link { .. } | Flows::Leaving(_) | Flows::Into(_) => None,
-    }
+        Flows::To { .. }
+        | Flows::Unanswered { .. }
+        | Flows::Link { .. }
+        | Flows::Leaving(_)
+        | Flows::Into(_) => return None,
+    };
+    let mistaken = |filter: &Filter| {
+        filter.family == Family::V6 && (filter.client.is_some() || filter.server.is_some())
+    };
+    (!filters.iter().any(mistaken)).then_some(filters)
+}
+
+/// The address of a prefix that has no other.
+fn single(prefix: &IpNetwork) -> Option<IpAddr> {
+    let bits = if prefix.is_ipv4() { 32 } else { 128 };
+    (prefix.prefix() == bits).then(|| prefix.ip())
 }
 
 /// The families that the flows can be of.
 pub(super) fn families(flows: &Flows) -> Vec<Family> {
     match flows {
-        Flows::Of(ip) | Flows::To { target: ip, .. } | Flows::Link { to: ip, .. } => {
-            vec![Family::of(*ip)]
-        }
+        Flows::Of(ip)
+        | Flows::To { target: ip, .. }
+        | Flows::Unanswered { host: ip, .. }
+        | Flows::Link { to: ip, .. } => vec![Family::of(*ip)],
         Flows::Between(a, b) if a.is_ipv4() != b.is_ipv4() => Vec::new(),
         Flows::Between(prefix, _) | Flows::Leaving(prefix) | Flows::Into(prefix) => {
             vec![Family::of(prefix.ip())]
@@ -89,19 +125,24 @@ pub(super) fn listing_is_cheaper(passes: usize, flows: u32) -> bool {
 
 /// Whether a flow is one of these.
 pub(super) fn matches(flows: &Flows, ends: &Ends) -> bool {
+    let to = |protocol: &Protocol, ports: &PortRange| {
+        ends.protocol == protocol.number()
+            && ends.port.is_some_and(|port| (ports.first()..=ports.last()).contains(&port))
+    };
     match flows {
         Flows::Of(ip) => ends.client == *ip || ends.server == *ip,
         Flows::To { target, protocol, ports } => {
-            ends.translated
-                && ends.server == *target
-                && ends.protocol == protocol.number()
-                && ends.port.is_some_and(|port| (ports.first()..=ports.last()).contains(&port))
+            ends.translated && ends.server == *target && to(protocol, ports)
         }
-        Flows::Link { from, to, protocol, ports } => {
+        Flows::Unanswered { host, protocol, ports } => {
+            let there = ends.server == *host
+                || (host.is_unspecified() && host.is_ipv4() == ends.server.is_ipv4());
+            !ends.translated && !ends.answered && there && to(protocol, ports)
+        }
+        Flows::Link { from, to: target, protocol, ports } => {
             !ends.translated
-                && (ends.client, ends.server) == (*from, *to)
-                && ends.protocol == protocol.number()
-                && ends.port.is_some_and(|port| (ports.first()..=ports.last()).contains(&port))
+                && (ends.client, ends.server) == (*from, *target)
+                && to(protocol, ports)
         }
         Flows::Between(a, b) => {
             let joins =
@@ -140,7 +181,13 @@ mod tests {
             protocol: 6,
             port: Some(80),
             translated: true,
+            answered: true,
         }
+    }
+
+    fn unanswered(host: IpAddr, first: u32, last: u32) -> Flows {
+        let ports = PortRange::new(first, last).unwrap();
+        Flows::Unanswered { host, protocol: Protocol::Udp, ports }
     }
 
     fn to(last: u8, first: u32, last_port: u32) -> Flows {
@@ -153,8 +200,13 @@ mod tests {
         filter.client.is_none_or(|ip| ip == ends.client)
             && filter.server.is_none_or(|ip| ip == ends.server)
             && filter.port.is_none_or(|(protocol, port)| {
-                ends.translated && ends.protocol == protocol.number() && ends.port == Some(port)
+                ends.protocol == protocol.number() && ends.port == Some(port)
             })
+            && match filter.state {
+                State::Any => true,
+                State::Translated => ends.translated,
+                State::Unanswered => !ends.translated && !ends.answered,
+            }
     }
 
     #[test]
@@ -169,6 +221,16 @@ mod tests {
         assert!(!matches(&to(2, 80, 80), &Ends { translated: false, ..ends(1, 2) }));
         assert!(!matches(&to(2, 80, 80), &Ends { protocol: 17, ..ends(1, 2) }));
         assert!(!matches(&to(2, 80, 80), &Ends { port: None, ..ends(1, 2) }));
+
+        let asked = Ends { translated: false, answered: false, protocol: 17, ..ends(1, 2) };
+        let every = IpAddr::from([0, 0, 0, 0]);
+        assert!(matches(&unanswered(ip(2), 79, 81), &asked));
+        assert!(matches(&unanswered(every, 80, 80), &asked));
+        assert!(!matches(&unanswered(ip(1), 80, 80), &asked), "another address");
+        assert!(!matches(&unanswered(every, 81, 82), &asked), "another port");
+        assert!(!matches(&unanswered("::".parse().unwrap(), 80, 80), &asked), "another family");
+        assert!(!matches(&unanswered(every, 80, 80), &Ends { answered: true, ..asked.clone() }));
+        assert!(!matches(&unanswered(every, 80, 80), &Ends { translated: true, ..asked }));
 
         let (low, high) = (prefix("10.0.0.0/25"), prefix("10.0.0.128/25"));
         assert!(matches(&Flows::Between(low, high), &ends(1, 200)));
@@ -198,11 +260,21 @@ mod tests {
         assert_eq!(filters(&mixed), Some(vec![]));
     }
 
+    #[test]
+    fn of_ipv6_the_kernel_filters_by_port_alone() {
+        let (every, one) = ("::".parse().unwrap(), "fd00::1".parse().unwrap());
+        assert!(filters(&unanswered(every, 80, 80)).is_some());
+        assert_eq!(filters(&unanswered(one, 80, 80)), None);
+        assert_eq!(filters(&Flows::Of(one)), None);
+    }
+
     fn flows() -> impl Strategy<Value = Flows> {
         let host = |last: u8| IpNetwork::from(ip(last));
         prop_oneof![
             (0..4u8).prop_map(|last| Flows::Of(ip(last))),
             (0..4u8, 79..82u32).prop_map(|(last, port)| to(last, port, port)),
+            (0..4u8, 79..82u32).prop_map(|(last, port)| unanswered(ip(last), port, port)),
+            (79..82u32).prop_map(|port| unanswered(IpAddr::from([0; 4]), port, port)),
             (0..4u8, 0..4u8).prop_map(move |(a, b)| Flows::Between(host(a), host(b))),
         ]
     }
@@ -214,9 +286,10 @@ mod tests {
             (client, server) in (0..4u8, 0..4u8),
             protocol in prop_oneof![Just(6u8), Just(17)],
             port in prop::option::of(79..82u16),
-            translated: bool,
+            (translated, answered) in any::<(bool, bool)>(),
         ) {
-            let ends = Ends { client: ip(client), server: ip(server), protocol, port, translated };
+            let (client, server) = (ip(client), ip(server));
+            let ends = Ends { client, server, protocol, port, translated, answered };
             let Some(filters) = filters(&flows) else {
                 prop_assert!(families(&flows).contains(&Family::V6));
                 return Ok(());

@@ -9,7 +9,7 @@ use netlink_packet_netfilter::conntrack::{
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use postern_model::network::Family;
 
-use super::select::{Ends, Filter};
+use super::select::{Ends, Filter, State};
 use crate::nft::socket::Reply;
 
 const CTA_ID: u16 = 12;
@@ -37,38 +37,49 @@ pub(super) struct Flow {
 /// Deletes every flow that the filter matches; none if its addresses are of two families,
 /// which no flow has.
 pub(super) fn delete_matching(filter: &Filter) -> Option<NetfilterMessage> {
-    let (client, server) = (filter.client, filter.server);
-    let family = Family::of(client.or(server)?);
-    if [client, server].into_iter().flatten().any(|ip| Family::of(ip) != family) {
+    if [filter.client, filter.server]
+        .into_iter()
+        .flatten()
+        .any(|ip| Family::of(ip) != filter.family)
+    {
         return None;
     }
     let mut attributes = Vec::new();
     let (mut original, mut reply) = (0, 0);
-    if let Some(ip) = client {
+    if let Some(ip) = filter.client {
         original = IP_SOURCE;
         attributes.push(ConntrackAttribute::CtaTupleOrig(vec![source(ip)]));
     }
-    if let Some(ip) = server {
-        reply = IP_SOURCE;
-        let mut tuple = vec![source(ip)];
-        if let Some((protocol, port)) = filter.port {
-            reply |= PROTOCOL_NUMBER | SOURCE_PORT;
-            tuple.push(Tuple::Proto(vec![
-                ProtoTuple::Protocol(Number::from(protocol.number())),
-                ProtoTuple::SourcePort(port),
-            ]));
-            attributes.push(ConntrackAttribute::CtaStatus(Status::DstNat));
-            let mask = Status::DstNat.bits().to_be_bytes();
-            attributes.push(other(CTA_STATUS_MASK, mask.to_vec()));
-        }
+    let mut tuple = Vec::new();
+    if let Some(ip) = filter.server {
+        reply |= IP_SOURCE;
+        tuple.push(source(ip));
+    }
+    if let Some((protocol, port)) = filter.port {
+        reply |= PROTOCOL_NUMBER | SOURCE_PORT;
+        tuple.push(Tuple::Proto(vec![
+            ProtoTuple::Protocol(Number::from(protocol.number())),
+            ProtoTuple::SourcePort(port),
+        ]));
+    }
+    if !tuple.is_empty() {
         attributes.push(ConntrackAttribute::CtaTupleReply(tuple));
+    }
+    let status = match filter.state {
+        State::Any => None,
+        State::Translated => Some((Status::DstNat, Status::DstNat)),
+        State::Unanswered => Some((Status::empty(), Status::DstNat | Status::SeenReply)),
+    };
+    if let Some((value, mask)) = status {
+        attributes.push(ConntrackAttribute::CtaStatus(value));
+        attributes.push(other(CTA_STATUS_MASK, mask.bits().to_be_bytes().to_vec()));
     }
     attributes.push(flags(original, reply));
     // The crate drops the nested flag of attributes it does not know, and the kernel then
     // refuses the filter: handed over as bytes, they keep it.
     let attributes = attributes.iter().map(as_bytes).collect();
     let inner = ConntrackMessage::Other { message_type: IPCTNL_MSG_CT_DELETE, attributes };
-    Some(message(family, inner))
+    Some(message(filter.family, inner))
 }
 
 /// Deletes this flow, and no other that has taken its place.
@@ -100,7 +111,8 @@ pub(super) fn flow(reply: Reply<'_>) -> Option<Flow> {
     let attributes = NlasIterator::new(reply.attributes)
         .map_while(Result::ok)
         .filter_map(|attribute| ConntrackAttribute::parse(&attribute).ok());
-    let (mut client, mut server, mut translated) = (None, None, false);
+    let (mut client, mut server) = (None, None);
+    let (mut translated, mut answered) = (false, false);
     let (mut protocol, mut port) = (None, None);
     let mut identity = Vec::new();
     for attribute in attributes {
@@ -113,14 +125,18 @@ pub(super) fn flow(reply: Reply<'_>) -> Option<Flow> {
                 server = source_of(tuple);
                 (protocol, port) = protocol_of(tuple);
             }
-            ConntrackAttribute::CtaStatus(status) => translated = status.contains(Status::DstNat),
+            ConntrackAttribute::CtaStatus(status) => {
+                translated = status.contains(Status::DstNat);
+                answered = status.contains(Status::SeenReply);
+            }
             ConntrackAttribute::Other(nla) if matches!(nla.kind(), CTA_ID | CTA_ZONE) => {
                 identity.push(attribute);
             }
             _ => {}
         }
     }
-    let ends = Ends { client: client?, server: server?, protocol: protocol?, port, translated };
+    let (client, server, protocol) = (client?, server?, protocol?);
+    let ends = Ends { client, server, protocol, port, translated, answered };
     Some(Flow { ends, identity })
 }
 

@@ -34,6 +34,7 @@ pub(super) fn encode(element: &Element) -> Option<Raw> {
         Element::PortMac(name, mac) => key.name(name).mac(*mac).key(),
         Element::Guard(name, mac, ip) => key.name(name).mac(*mac).ip(*ip).key(),
         Element::Endpoint(ip, name) => key.ip(*ip).name(name).key(),
+        Element::OffGateway(ip) => key.ip(*ip).key(),
         Element::Link { from, to, protocol, port } => {
             if from.is_ipv4() != to.is_ipv4() {
                 return None;
@@ -73,6 +74,8 @@ pub(super) fn decode(set: &str, raw: &Raw) -> Option<Element> {
         "guard6" => Element::Guard(key.name()?, key.mac()?, key.ip(Family::V6)?),
         "endpoint4" => Element::Endpoint(key.ip(Family::V4)?, key.name()?),
         "endpoint6" => Element::Endpoint(key.ip(Family::V6)?, key.name()?),
+        "off-gateway4" => Element::OffGateway(key.ip(Family::V4)?),
+        "off-gateway6" => Element::OffGateway(key.ip(Family::V6)?),
         "link4" => link(Family::V4, &mut key)?,
         "link6" => link(Family::V6, &mut key)?,
         "publish4" => published(key.host(Family::V4)?, &mut key, &mut value)?,
@@ -271,6 +274,7 @@ mod tests {
             (name(), mac()).prop_map(|(name, mac)| Element::PortMac(name, mac)),
             (name(), mac(), any_ip()).prop_map(|(name, mac, ip)| Element::Guard(name, mac, ip)),
             (any_ip(), name()).prop_map(|(ip, name)| Element::Endpoint(ip, name)),
+            any_ip().prop_map(Element::OffGateway),
             linked(),
             published(),
         ]

@@ -99,15 +99,17 @@ fn published(conditions: [Vec<Stmt>; 2]) -> Vec<Rule> {
 }
 
 /// Source addresses. Between bridges of ours nothing is hidden, but for flows that would
-/// be answered past the host: from its loopback, and from a neighbour through a
-/// published port.
+/// be answered past the host: from its loopback, from a neighbour through a published
+/// port, and through one to an endpoint that its sandbox's default route does not go by.
+/// (Routing by source address in the sandbox would keep the client's address, but not
+/// serve UDP: a server that is bound to no address answers from the default route's.)
 fn postrouting() -> Vec<Rule> {
     let loopback = is(field("ip", "saddr"), prefix("127.0.0.0", 8));
     let mut rules =
         vec![Rule::new("host loopback to a published port", [loopback, to_bridge(), masquerade()])];
-    for (family, endpoints, fixed, masqueraded) in [
-        (Family::V4, "@endpoint4", "@snat4", "@masquerade4"),
-        (Family::V6, "@endpoint6", "@snat6", "@masquerade6"),
+    for (family, endpoints, off_gateway, fixed, masqueraded) in [
+        (Family::V4, "@endpoint4", "@off-gateway4", "@snat4", "@masquerade4"),
+        (Family::V6, "@endpoint6", "@off-gateway6", "@snat6", "@masquerade6"),
     ] {
         // Not by `iifname`: a frame whose destination was translated while it was bridged
         // has none here.
@@ -116,6 +118,11 @@ fn postrouting() -> Vec<Rule> {
         rules.push(Rule::new(
             "neighbour through a published port",
             [ct("status", &["dnat"]), nfproto(family), neighbour, masquerade()],
+        ));
+        let off_gateway = is(field(header(family), "daddr"), text(off_gateway));
+        rules.push(Rule::new(
+            "published port off the default route",
+            [ct("status", &["dnat"]), nfproto(family), off_gateway, masquerade()],
         ));
         rules.push(Rule::new(
             "to the world from a fixed address",

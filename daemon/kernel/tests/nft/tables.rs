@@ -46,6 +46,7 @@ fn one_of_each() -> Vec<Element> {
         elements.push(Element::Snat(br(), address));
         elements.push(Element::Guard(name("v0"), mac, address));
         elements.push(Element::Endpoint(address, br()));
+        elements.push(Element::OffGateway(address));
     }
     elements
 }
