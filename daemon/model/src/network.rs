@@ -1,7 +1,8 @@
 //! Networks.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,15 @@ pub enum Family {
     V4,
     /// IPv6.
     V6,
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
 }
 
 impl Family {
@@ -44,8 +54,8 @@ impl Family {
     /// `0.0.0.0` or `::`.
     pub const fn unspecified(self) -> IpAddr {
         match self {
-            Self::V4 => IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
-            Self::V6 => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
+            Self::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Self::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         }
     }
 }
@@ -146,5 +156,58 @@ impl Network {
     /// The subnet of a family.
     pub fn subnet(&self, family: Family) -> Option<&Subnet> {
         self.subnets.iter().find(|subnet| subnet.family() == family)
+    }
+}
+
+/// Blocks that no interface of a network can have addresses of (RFC 6890), and what they
+/// are for. Of 240.0.0.0/4 Linux takes all but the last address.
+const SPECIAL: [(IpAddr, u8, &str); 9] = [
+    (IpAddr::V4(Ipv4Addr::new(0, 0, 0, 0)), 8, "this network (RFC 1122)"),
+    (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8, "loopback"),
+    (IpAddr::V4(Ipv4Addr::new(169, 254, 0, 0)), 16, "link-local"),
+    (IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4, "multicast"),
+    (IpAddr::V4(Ipv4Addr::BROADCAST), 32, "limited broadcast"),
+    (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 96, "loopback and no address"),
+    (IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0)), 96, "IPv4-mapped"),
+    (IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10, "link-local"),
+    (IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8, "multicast"),
+];
+
+/// What is special about addresses of a prefix, so that no network can have it; none of
+/// one that can be used.
+pub fn special_purpose(prefix: IpNetwork) -> Option<&'static str> {
+    let overlaps = |(ip, length, _): &&(IpAddr, u8, &str)| {
+        IpNetwork::new(*ip, *length)
+            .is_ok_and(|block| block.contains(prefix.ip()) || prefix.contains(*ip))
+    };
+    SPECIAL.iter().find(overlaps).map(|(_, _, what)| *what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn special_blocks_their_parts_and_what_covers_them() {
+        let special = |text: &str| special_purpose(text.parse().unwrap()).is_some();
+        for text in [
+            "0.1.0.0/16",
+            "127.0.0.1/8",
+            "169.254.1.0/24",
+            "224.0.0.0/24",
+            "255.255.255.0/24",
+            "0.0.0.0/0",
+            "126.0.0.0/7",
+            "::/0",
+            "::1/128",
+            "::ffff:10.0.0.0/120",
+            "fe80::/64",
+            "ff02::/16",
+        ] {
+            assert!(special(text), "{text}");
+        }
+        for text in ["10.0.0.0/8", "1.0.0.0/8", "240.0.0.0/24", "fd00::/8", "2001:db8::/32"] {
+            assert!(!special(text), "{text}");
+        }
     }
 }

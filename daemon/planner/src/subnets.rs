@@ -44,7 +44,7 @@ pub enum SubnetError {
         prefix: IpNetwork,
     },
     /// The pools have nothing left.
-    #[error("no free {family:?} subnet is left in the default address pools")]
+    #[error("no free {family} subnet is left in the default address pools")]
     PoolsExhausted {
         /// Of which family.
         family: Family,

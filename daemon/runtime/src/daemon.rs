@@ -18,7 +18,6 @@ use postern_plugin::{
 };
 use postern_resolver::Resolver;
 use postern_store::Store;
-use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::wrappers::UnixListenerStream;
@@ -27,6 +26,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::ledger::{Ledger, LedgerOptions, chain};
 use crate::names::Names;
+use crate::notify::{Notice, notify};
 use crate::predefined;
 use crate::settings::{Arguments, LogFormat, Settings, SettingsError};
 
@@ -145,7 +145,7 @@ async fn run(settings: Settings) -> Result<(), DaemonError> {
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
-        notify(NotifyState::Stopping);
+        notify(Notice::Stopping);
     };
     make_dir(&settings.state_dir, STATE_MODE)?;
     make_dir(&settings.run_dir, RUN_MODE)?;
@@ -160,7 +160,7 @@ async fn run(settings: Settings) -> Result<(), DaemonError> {
     let listener = listen(&settings.socket)?;
     let repair = tokio::spawn(ledger.clone().keep_repaired());
     tracing::info!(socket = %settings.socket.display(), "serving");
-    notify(NotifyState::Ready);
+    notify(Notice::Ready);
     let connections = UnixListenerStream::new(listener);
     let served = postern_server::serve(ledger.clone(), connections, shutdown).await;
     repair.abort();
@@ -178,13 +178,6 @@ fn signals(
         signal(kind).map_err(|error| io_error("cannot watch signals for", &settings.run_dir, error))
     };
     Ok((on(SignalKind::terminate())?, on(SignalKind::interrupt())?))
-}
-
-/// Tells systemd, where it started us (sd_notify(3)).
-fn notify(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::warn!(%error, "the service manager was not notified");
-    }
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<(), DaemonError> {

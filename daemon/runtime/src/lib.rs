@@ -4,6 +4,7 @@ mod backend;
 mod daemon;
 mod ledger;
 mod names;
+mod notify;
 mod predefined;
 mod settings;
 

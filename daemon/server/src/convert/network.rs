@@ -8,7 +8,7 @@ use postern_model::intent::{
     CreateNetwork, DeleteNetwork, ListNetworks, Mutation, PruneNetworks, UpdateNetwork,
 };
 use postern_model::name::{LABEL_KEY_MAX, LABELS_MAX, Name};
-use postern_model::network::{Family, NetworkSpec, Subnet, SubnetSpec};
+use postern_model::network::{Family, NetworkSpec, Subnet, SubnetSpec, special_purpose};
 use postern_model::refusal::Refusal;
 use postern_proto::v1;
 
@@ -174,25 +174,15 @@ fn prefix(text: &str) -> Result<IpNetwork, String> {
     Ok(prefix)
 }
 
+/// A subnet that endpoints can have addresses of, or a length of one from the pools.
 fn usable(subnet: IpNetwork) -> Result<(), String> {
-    let ip = subnet.ip();
-    if ip.is_unspecified() && subnet.prefix() == 0 {
-        return Err("covers every address".to_owned());
+    if subnet.ip().is_unspecified() && subnet.prefix() > 0 {
+        return Ok(());
     }
-    if ip.is_multicast() {
-        return Err(format!("{subnet} is multicast"));
+    match special_purpose(subnet) {
+        Some(what) => Err(format!("{subnet} has addresses with a meaning of their own: {what}")),
+        None => Ok(()),
     }
-    let link_local = match ip {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    };
-    if link_local {
-        return Err(format!("{subnet} is link-local"));
-    }
-    if ip.is_loopback() {
-        return Err(format!("{subnet} is loopback"));
-    }
-    Ok(())
 }
 
 fn subnet_spec(fields: &mut Fields, path: &str, subnet: v1::Subnet) -> Option<SubnetSpec> {
@@ -205,18 +195,12 @@ fn subnet_spec(fields: &mut Fields, path: &str, subnet: v1::Subnet) -> Option<Su
     if let Some(gateway) = gateway {
         inside(fields, &format!("{path}.gateway"), subnet, gateway);
     }
-    let auxiliary = auxiliary_in(fields, path, subnet, auxiliary_addresses)?;
+    let auxiliary = auxiliary_in(fields, path, (subnet, gateway), auxiliary_addresses)?;
     if subnet.ip().is_unspecified()
         && (range.is_some() || gateway.is_some() || !auxiliary.is_empty())
     {
         let rule = "asks for a prefix from the pools, so range, gateway and auxiliary addresses cannot be given";
         fields.wrong(format!("{path}.subnet"), rule);
-    }
-    if let Some(gateway) = gateway
-        && let Some((name, _)) = auxiliary.iter().find(|(_, address)| **address == gateway)
-    {
-        let field = format!("{path}.auxiliary_addresses[\"{name}\"]");
-        fields.wrong(field, format!("{gateway} is the gateway"));
     }
     Some(SubnetSpec { subnet, range, gateway, auxiliary })
 }
@@ -247,7 +231,7 @@ fn inside(fields: &mut Fields, field: &str, subnet: IpNetwork, address: IpAddr) 
 fn auxiliary_in(
     fields: &mut Fields,
     path: &str,
-    subnet: IpNetwork,
+    (subnet, gateway): (IpNetwork, Option<IpAddr>),
     given: BTreeMap<String, String>,
 ) -> Option<BTreeMap<String, IpAddr>> {
     let path = format!("{path}.auxiliary_addresses");
@@ -255,15 +239,19 @@ fn auxiliary_in(
         fields.wrong(path, format!("{} entries, at most {LABELS_MAX} are allowed", given.len()));
         return None;
     }
-    let mut parsed = BTreeMap::new();
+    let mut parsed: BTreeMap<String, IpAddr> = BTreeMap::new();
     for (name, text) in given {
         let field = format!("{path}[\"{name}\"]");
         if name.is_empty() || name.len() > LABEL_KEY_MAX {
             fields.wrong(&field, format!("the name must have 1 to {LABEL_KEY_MAX} bytes"));
         }
         if let Some(address) = fields.required::<IpAddr>(&field, &text) {
-            if !subnet.contains(address) {
-                fields.wrong(field, format!("{address} is not inside {subnet}"));
+            inside(fields, &field, subnet, address);
+            if gateway == Some(address) {
+                fields.wrong(&field, format!("{address} is the gateway"));
+            }
+            if let Some((other, _)) = parsed.iter().find(|(_, taken)| **taken == address) {
+                fields.wrong(&field, format!("{address} is `{other}` already"));
             }
             parsed.insert(name, address);
         }

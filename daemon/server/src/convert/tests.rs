@@ -56,6 +56,9 @@ fn subnets_are_checked() {
         ("169.254.0.0/16", "spec.subnets[0].subnet"),
         ("fe80::/64", "spec.subnets[0].subnet"),
         ("0.0.0.0/0", "spec.subnets[0].subnet"),
+        ("0.1.0.0/16", "spec.subnets[0].subnet"),
+        ("255.255.255.0/24", "spec.subnets[0].subnet"),
+        ("::ffff:10.0.0.0/112", "spec.subnets[0].subnet"),
     ];
     for (text, field) in cases {
         let spec = v1::NetworkSpec { subnets: vec![subnet(text)], ..Default::default() };
@@ -89,16 +92,19 @@ fn what_lies_inside_a_subnet_is_checked() {
     for bad in ["10.0.1.0/25", "10.0.0.0/16", "10.0.0.1/25", "fd00::/64", "x"] {
         assert_eq!(fields(inner("", bad, "")), ["spec.subnets[0].ip_range"], "{bad}");
     }
-    for bad in ["10.0.1.1", "x", ""] {
-        if !bad.is_empty() {
-            let field = "spec.subnets[0].auxiliary_addresses[\"a\"]";
-            assert_eq!(fields(inner("", "", bad)), [field], "{bad}");
-        }
+    for bad in ["10.0.1.1", "10.0.0.0", "10.0.0.255", "x"] {
+        let field = "spec.subnets[0].auxiliary_addresses[\"a\"]";
+        assert_eq!(fields(inner("", "", bad)), [field], "{bad}");
     }
     assert_eq!(
         fields(inner("10.0.0.9", "", "10.0.0.9")),
         ["spec.subnets[0].auxiliary_addresses[\"a\"]"]
     );
+    let mut twice = subnet("10.0.0.0/24");
+    let both = [("a", "10.0.0.5"), ("b", "10.0.0.5")];
+    twice.auxiliary_addresses = both.map(|(name, ip)| (name.to_owned(), ip.to_owned())).into();
+    let spec = v1::NetworkSpec { subnets: vec![twice], ..Default::default() };
+    assert_eq!(network_fields(spec), ["spec.subnets[0].auxiliary_addresses[\"b\"]"]);
     assert!(inner("10.0.0.254", "10.0.0.128/25", "10.0.0.5").is_ok());
 }
 
