@@ -79,6 +79,12 @@ pub(crate) enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// What was adopted is gone, and something else has its pid or stands at its path.
+    #[error("the namespace at {} is not the sandbox's any more", path.display())]
+    NamespaceReplaced {
+        /// Its path, as the daemon told.
+        path: PathBuf,
+    },
     /// The sandbox's files cannot be put into place.
     #[error("cannot mount the sandbox's files at {}: {source}", path.display())]
     Mount {
@@ -205,7 +211,9 @@ fn details(message: &str, details: &ErrorDetails) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(request) = details.bad_request() {
         let fields = request.field_violations.iter();
-        lines.extend(fields.map(|of| format!("{}: {}", of.field, of.description)));
+        let fields = fields.map(|of| format!("{}: {}", of.field, of.description));
+        // The message of a daemon of ours names them all.
+        lines.extend(fields.filter(|field| !message.contains(field)));
     }
     if let Some(failure) = details.precondition_failure() {
         let violations = failure.violations.iter();

@@ -3,6 +3,9 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,8 +13,8 @@ use std::process::Command;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
-use postern_proto::v1::Sandbox;
 use postern_proto::v1::sandbox_spec::Namespace;
+use postern_proto::v1::{NamespaceIdentity, Sandbox};
 
 use crate::client::{Address, Client};
 use crate::error::Error;
@@ -36,7 +39,7 @@ pub(super) async fn sandbox(address: Address, name: String) -> Result<Sandbox, E
 /// otherwise it never returns.
 pub(super) fn run(sandbox: &Sandbox, command: &[OsString]) -> Result<(), Error> {
     if let Some(path) = namespace(sandbox)? {
-        enter(path)?;
+        enter(path, sandbox.netns_identity.as_ref())?;
         if !sandbox.files_path.is_empty() {
             mount_files(Path::new(&sandbox.files_path))?;
         }
@@ -58,14 +61,42 @@ fn namespace(sandbox: &Sandbox) -> Result<Option<&Path>, Error> {
     }
 }
 
-fn enter(path: &Path) -> Result<(), Error> {
-    let file = File::open(path)
-        .map_err(|source| Error::OpenNamespace { path: PathBuf::from(path), source })?;
+/// Enters the namespace at a path, if it is still the one that the daemon adopted there.
+fn enter(path: &Path, expected: Option<&NamespaceIdentity>) -> Result<(), Error> {
+    let opened = |source| Error::OpenNamespace { path: PathBuf::from(path), source };
+    let entered = |source| Error::EnterNamespace { path: PathBuf::from(path), source };
+    let file = File::open(path).map_err(opened)?;
+    let inode = file.metadata().map_err(opened)?.ino();
     // Refuses a file that is no network namespace.
-    setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| Error::EnterNamespace {
-        path: PathBuf::from(path),
-        source: io::Error::from(errno),
-    })
+    setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| entered(errno.into()))?;
+    let Some(expected) = expected else { return Ok(()) };
+    let found = NamespaceIdentity { cookie: cookie().map_err(entered)?, inode };
+    if found == *expected {
+        return Ok(());
+    }
+    Err(Error::NamespaceReplaced { path: PathBuf::from(path) })
+}
+
+/// The cookie of the namespace this process is in; 0 where the kernel has none.
+#[expect(unsafe_code, reason = "no safe wrapper exists for this socket option")]
+fn cookie() -> io::Result<u64> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    let (mut cookie, mut length) = (0_u64, 8);
+    // SAFETY: both pointers are to live values, and `length` is the size of the first.
+    let failed = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    match failed {
+        0 => Ok(cookie),
+        _ if Errno::last() == Errno::ENOPROTOOPT => Ok(0),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Mounts the sandbox's files over the host's, in a mount namespace that the command alone

@@ -20,6 +20,12 @@ pub enum ApplyError {
         /// What was to be made.
         object: String,
     },
+    /// Somebody else has a route to the same destination.
+    #[error("there is a route of somebody else in the way of {route}")]
+    RouteExists {
+        /// What was to be made.
+        route: String,
+    },
     /// A sandbox's namespace is not, or no longer, at its path.
     #[error("the namespace of sandbox/{sandbox} is not at {}", path.display())]
     NamespaceGone {

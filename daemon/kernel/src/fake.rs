@@ -1,6 +1,6 @@
 //! A kernel in memory, for tests of what is built on [`Kernel`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -221,6 +221,10 @@ impl Kernel for Fake {
     fn identify(&self, path: &Path) -> Result<NamespaceIdentity, NamespaceError> {
         let found = self.lock().namespaces.get(path).copied();
         found.ok_or_else(|| NamespaceError::NotFound { path: path.to_owned() })
+    }
+
+    fn interfaces(&self, path: &Path) -> Result<BTreeSet<IfName>, NamespaceError> {
+        self.identify(path).map(|_| BTreeSet::new())
     }
 
     async fn host_prefixes(&self) -> Result<Vec<IpNetwork>, ObserveError> {

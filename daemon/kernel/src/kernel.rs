@@ -1,6 +1,6 @@
 //! The kernel as the rest of the daemon sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use ipnetwork::IpNetwork;
@@ -59,6 +59,12 @@ pub trait Kernel: Send + Sync + 'static {
     /// # Errors
     /// There is none, or it cannot be opened.
     fn identify(&self, path: &Path) -> Result<NamespaceIdentity, NamespaceError>;
+
+    /// The names of the links in the network namespace at a path.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be looked into.
+    fn interfaces(&self, path: &Path) -> Result<BTreeSet<IfName>, NamespaceError>;
 
     /// The prefixes of the host's addresses and routes that are not on links of ours, for
     /// new subnets to stay clear of. Default routes, loopback and link-local prefixes are

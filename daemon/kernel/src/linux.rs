@@ -1,6 +1,6 @@
 //! The real kernel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -183,6 +183,11 @@ impl Kernel for Linux {
     fn identify(&self, path: &Path) -> Result<NamespaceIdentity, NamespaceError> {
         let failed = |source| NamespaceError::Io { path: path.to_owned(), source };
         Namespace::open(path)?.identity().map_err(failed)
+    }
+
+    fn interfaces(&self, path: &Path) -> Result<BTreeSet<IfName>, NamespaceError> {
+        let failed = |source| NamespaceError::Io { path: path.to_owned(), source };
+        Namespace::open(path)?.interfaces().map_err(failed)
     }
 
     async fn host_prefixes(&self) -> Result<Vec<IpNetwork>, ObserveError> {

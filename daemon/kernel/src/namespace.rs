@@ -4,6 +4,7 @@
 //! has to come back might fail to, and would then serve the next sandbox in this one's
 //! namespace; a new thread costs some 50 µs and cannot.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -14,9 +15,11 @@ use std::thread;
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::net::if_::if_nameindex;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{NSFS_MAGIC, statfs};
 use postern_model::id::SandboxId;
+use postern_model::name::IfName;
 use postern_model::plan::NamespaceRef;
 use postern_model::sandbox::NamespaceIdentity;
 
@@ -83,6 +86,16 @@ impl Namespace {
         let inode = self.file.metadata()?.ino();
         let cookie = self.visit(cookie)??;
         Ok(NamespaceIdentity { cookie, inode })
+    }
+
+    /// The names of the links inside; one that is not a name as we know them is nobody's
+    /// wish either.
+    pub(crate) fn interfaces(&self) -> io::Result<BTreeSet<IfName>> {
+        self.visit(|| {
+            let found = if_nameindex()?;
+            let names = found.iter().filter_map(|link| link.name().to_str().ok()?.parse().ok());
+            Ok(names.collect())
+        })?
     }
 
     /// Does some work inside.

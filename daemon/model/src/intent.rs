@@ -45,7 +45,7 @@ pub struct CreateNetwork {
 /// Change a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateNetwork {
-    /// Name or uid.
+    /// Name, uid or short id.
     pub network: String,
     /// What it is to be.
     pub spec: NetworkSpec,
@@ -56,7 +56,7 @@ pub struct UpdateNetwork {
 /// Delete a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteNetwork {
-    /// Name or uid.
+    /// Name, uid or short id.
     pub network: String,
 }
 
@@ -83,7 +83,7 @@ pub struct CreateSandbox {
 /// Change a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateSandbox {
-    /// Name or uid.
+    /// Name, uid or short id.
     pub sandbox: String,
     /// The labels.
     pub labels: Labels,
@@ -94,7 +94,7 @@ pub struct UpdateSandbox {
 /// Add a link to a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddLink {
-    /// Name or uid.
+    /// Name, uid or short id.
     pub sandbox: String,
     /// The link.
     pub link: Link,
@@ -103,7 +103,7 @@ pub struct AddLink {
 /// Remove a link of a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoveLink {
-    /// Name or uid.
+    /// Name, uid or short id.
     pub sandbox: String,
     /// The link's alias.
     pub alias: DnsName,
@@ -112,7 +112,7 @@ pub struct RemoveLink {
 /// Delete a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteSandbox {
-    /// Name or uid.
+    /// Name, uid or short id.
     pub sandbox: String,
     /// Disconnect its endpoints first.
     pub force: bool,
@@ -123,7 +123,7 @@ pub struct DeleteSandbox {
 pub struct CreateEndpoint {
     /// Its name.
     pub name: Name,
-    /// Name or uid.
+    /// Name, uid or short id.
     pub network: String,
     /// What it is to be.
     pub spec: EndpointSpec,
@@ -132,32 +132,32 @@ pub struct CreateEndpoint {
 /// Join an endpoint to a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinEndpoint {
-    /// Name or uid.
+    /// Name, uid or short id.
     pub endpoint: String,
-    /// Name or uid.
+    /// Name, uid or short id.
     pub sandbox: String,
 }
 
 /// Take an endpoint out of its sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaveEndpoint {
-    /// Name or uid.
+    /// Name, uid or short id.
     pub endpoint: String,
 }
 
 /// Delete an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteEndpoint {
-    /// Name or uid.
+    /// Name, uid or short id.
     pub endpoint: String,
 }
 
 /// Make an endpoint and join it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connect {
-    /// Name or uid.
+    /// Name, uid or short id.
     pub network: String,
-    /// Name or uid.
+    /// Name, uid or short id.
     pub sandbox: String,
     /// The endpoint's name; none means `<sandbox>.<network>`.
     pub name: Option<Name>,
@@ -168,13 +168,13 @@ pub struct Connect {
 /// Which endpoint to disconnect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disconnect {
-    /// This one, by name or uid.
+    /// This one, by name, uid or short id.
     Endpoint(String),
     /// The only one of this sandbox on this network.
     Pair {
-        /// Name or uid.
+        /// Name, uid or short id.
         network: String,
-        /// Name or uid.
+        /// Name, uid or short id.
         sandbox: String,
     },
 }
@@ -182,7 +182,7 @@ pub enum Disconnect {
 /// Change an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateEndpoint {
-    /// Name or uid.
+    /// Name, uid or short id.
     pub endpoint: String,
     /// Further names.
     pub aliases: Vec<DnsName>,
@@ -252,9 +252,9 @@ pub struct ListEndpoints {
     pub page: Page,
     /// Which ones.
     pub filter: Filter,
-    /// Only of this network, by name or uid.
+    /// Only of this network, by name, uid or short id.
     pub network: Option<String>,
-    /// Only in this sandbox, by name or uid.
+    /// Only in this sandbox, by name, uid or short id.
     pub sandbox: Option<String>,
 }
 

@@ -24,6 +24,7 @@ pub mod name;
 pub mod network;
 pub mod plan;
 pub mod port;
+mod reference;
 pub mod refusal;
 pub mod resource;
 pub mod sandbox;

@@ -12,6 +12,7 @@ use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::id::{EndpointId, NetworkId, SandboxId};
 use crate::network::Network;
+use crate::reference::References;
 use crate::sandbox::Sandbox;
 use crate::time::Timestamp;
 
@@ -85,9 +86,9 @@ pub struct Topology {
     sandboxes: BTreeMap<SandboxId, Sandbox>,
     endpoints: BTreeMap<EndpointId, Endpoint>,
     leases: BTreeMap<NetworkId, BTreeMap<IpAddr, Lease>>,
-    network_names: HashMap<String, NetworkId>,
-    sandbox_names: HashMap<String, SandboxId>,
-    endpoint_names: HashMap<String, EndpointId>,
+    network_references: References<NetworkId>,
+    sandbox_references: References<SandboxId>,
+    endpoint_references: References<EndpointId>,
     by_network: BTreeMap<NetworkId, BTreeSet<EndpointId>>,
     by_sandbox: BTreeMap<SandboxId, BTreeSet<EndpointId>>,
     /// Which sandboxes have a link to the one of a name.
@@ -112,19 +113,23 @@ impl Topology {
     pub fn put(&mut self, put: &Put) {
         match put {
             Put::Network(network) => {
-                self.network_names.insert(network.name.to_string(), network.id);
+                self.network_references.add(network.name.as_str(), network.id.short(), network.id);
                 self.networks.insert(network.id, network.clone());
             }
             Put::NetworkGone(id) => {
                 if let Some(network) = self.networks.remove(id) {
-                    self.network_names.remove(network.name.as_str());
+                    self.network_references.remove(
+                        network.name.as_str(),
+                        &network.id.short(),
+                        network.id,
+                    );
                 }
                 self.by_network.remove(id);
                 self.leases.remove(id);
             }
             Put::Sandbox(sandbox) => {
                 self.forget_sandbox(sandbox.id);
-                self.sandbox_names.insert(sandbox.name.to_string(), sandbox.id);
+                self.sandbox_references.add(sandbox.name.as_str(), sandbox.id.short(), sandbox.id);
                 for link in &sandbox.spec.links {
                     self.linkers.entry(link.source.to_string()).or_default().insert(sandbox.id);
                 }
@@ -136,7 +141,11 @@ impl Topology {
             }
             Put::Endpoint(endpoint) => {
                 self.unlink(endpoint.id);
-                self.endpoint_names.insert(endpoint.name.to_string(), endpoint.id);
+                self.endpoint_references.add(
+                    endpoint.name.as_str(),
+                    endpoint.id.short(),
+                    endpoint.id,
+                );
                 self.by_network.entry(endpoint.network).or_default().insert(endpoint.id);
                 if let Some(sandbox) = endpoint.sandbox() {
                     self.by_sandbox.entry(sandbox).or_default().insert(endpoint.id);
@@ -166,7 +175,7 @@ impl Topology {
 
     fn forget_sandbox(&mut self, id: SandboxId) {
         let Some(sandbox) = self.sandboxes.remove(&id) else { return };
-        self.sandbox_names.remove(sandbox.name.as_str());
+        self.sandbox_references.remove(sandbox.name.as_str(), &sandbox.id.short(), sandbox.id);
         for link in &sandbox.spec.links {
             if let Some(ids) = self.linkers.get_mut(link.source.as_str()) {
                 ids.remove(&id);
@@ -179,7 +188,7 @@ impl Topology {
 
     fn unlink(&mut self, id: EndpointId) {
         let Some(endpoint) = self.endpoints.remove(&id) else { return };
-        self.endpoint_names.remove(endpoint.name.as_str());
+        self.endpoint_references.remove(endpoint.name.as_str(), &endpoint.id.short(), endpoint.id);
         if let Some(ids) = self.by_network.get_mut(&endpoint.network) {
             ids.remove(&id);
         }
@@ -198,22 +207,19 @@ impl Topology {
         self.generation = generation;
     }
 
-    /// The network of this name or uid.
+    /// The network of this name, uid or short id.
     pub fn find_network(&self, reference: &str) -> Option<&Network> {
-        let id = self.network_names.get(reference).copied().or_else(|| reference.parse().ok())?;
-        self.networks.get(&id)
+        self.network_references.find(reference).and_then(|id| self.networks.get(&id))
     }
 
-    /// The sandbox of this name or uid.
+    /// The sandbox of this name, uid or short id.
     pub fn find_sandbox(&self, reference: &str) -> Option<&Sandbox> {
-        let id = self.sandbox_names.get(reference).copied().or_else(|| reference.parse().ok())?;
-        self.sandboxes.get(&id)
+        self.sandbox_references.find(reference).and_then(|id| self.sandboxes.get(&id))
     }
 
-    /// The endpoint of this name or uid.
+    /// The endpoint of this name, uid or short id.
     pub fn find_endpoint(&self, reference: &str) -> Option<&Endpoint> {
-        let id = self.endpoint_names.get(reference).copied().or_else(|| reference.parse().ok())?;
-        self.endpoints.get(&id)
+        self.endpoint_references.find(reference).and_then(|id| self.endpoints.get(&id))
     }
 
     /// A network.

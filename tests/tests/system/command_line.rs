@@ -28,6 +28,9 @@ fn from_a_network_to_a_served_port_and_back() {
 
         let table = ok(world, &["network", "ls"]);
         assert!(table.contains("NETWORK ID") && table.contains("blue"), "{table}");
+        let row = table.lines().find(|line| line.contains("blue")).unwrap();
+        let short = row.split_whitespace().next().unwrap();
+        assert!(ok(world, &["network", "inspect", short]).contains("10.1.0.0/24"));
         assert!(!table.contains('\u{1b}'), "colours where nobody looks: {table:?}");
         let json: Value =
             serde_json::from_str(&ok(world, &["network", "inspect", "blue"])).unwrap();

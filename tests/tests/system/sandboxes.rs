@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 
 use postern_proto::v1::sandbox_spec::Namespace;
-use postern_proto::v1::{SandboxSpec, UpdateSandboxRequest};
+use postern_proto::v1::{EndpointSpec, SandboxSpec, UpdateSandboxRequest};
 use postern_tests::command::sh;
 use postern_tests::{Netns, Refusal, World, ask, labels};
 use tonic::Code;
@@ -76,6 +76,52 @@ fn the_namespace_of_a_process_is_adopted() {
         world.api.create_sandbox_as("a", spec).await.unwrap();
         world.api.connect("blue", "a", ask::endpoint()).await.unwrap();
         assert!(sh("ip -n theirs -o link").contains("eth0"));
+    });
+}
+
+/// What is in an adopted namespace already is neither taken nor in the way.
+#[test]
+fn an_adopted_namespace_keeps_its_own_links_and_routes() {
+    World::run(async |world| {
+        sh("ip netns add theirs");
+        sh("ip -n theirs link add eth0 type veth peer name peer0");
+        for link in ["eth0", "peer0"] {
+            sh(&format!("ip -n theirs link set {link} up"));
+        }
+        world.api.create_network("blue", ask::network(&["10.1.0.0/24"])).await.unwrap();
+        world.api.create_sandbox_as("a", ask::adopt("/run/netns/theirs")).await.unwrap();
+        let wanted = EndpointSpec { interface_name: "eth0".into(), ..ask::endpoint() };
+        let refused = Refusal::expect(world.api.connect("blue", "a", wanted).await);
+        refused.assert(Code::FailedPrecondition, "spec.interface_name");
+        world.api.connect("blue", "a", ask::endpoint()).await.unwrap();
+        let made = world.api.endpoint("a.blue").await.unwrap();
+        assert_eq!(made.interface_name, "eth1");
+        world.api.disconnect("blue", "a").await.unwrap();
+        Netns::open("/run/netns/theirs").assert_without("eth1");
+
+        sh("ip -n theirs route add default dev eth0");
+        let before = world.snapshot().await;
+        let refused = Refusal::expect(world.api.connect("blue", "a", ask::endpoint()).await);
+        refused.assert(Code::FailedPrecondition, "");
+        assert_eq!(refused.reason, "ROUTE_EXISTS");
+        assert_eq!(world.snapshot().await, before);
+        assert!(sh("ip -n theirs route").contains("default dev eth0"));
+    });
+}
+
+/// A pid and a path can come to mean another namespace than the one that was adopted.
+#[test]
+fn exec_enters_no_namespace_but_the_one_that_was_adopted() {
+    World::run(async |world| {
+        sh("ip netns add theirs");
+        world.api.create_sandbox_as("a", ask::adopt("/run/netns/theirs")).await.unwrap();
+        let seen = world.cli(&["exec", "a", "--", "true"]);
+        assert_eq!(seen.code, Some(0), "{}", seen.stderr);
+        sh("ip netns delete theirs");
+        sh("ip netns add theirs");
+        let seen = world.cli(&["exec", "a", "--", "true"]);
+        assert_ne!(seen.code, Some(0));
+        assert!(seen.stderr.contains("not the sandbox's any more"), "{}", seen.stderr);
     });
 }
 

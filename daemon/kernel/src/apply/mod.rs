@@ -247,7 +247,7 @@ impl<'a> Executor<'a> {
         let family = Family::of(destination.ip());
         let ours = site.socket.routes(family, true).map_err(ApplyError::netlink(resource))?;
         match ours.iter().find(|route| route.destination == *destination) {
-            None => Err(ApplyError::Exists { object: resource.to_string() }),
+            None => Err(ApplyError::RouteExists { route: resource.to_string() }),
             Some(same) if same.link == Some(index) && same.via == *via => Ok(()),
             Some(_) => {
                 let replaced = site.socket.add_route(index, *destination, *via, true);

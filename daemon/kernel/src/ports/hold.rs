@@ -20,6 +20,9 @@ pub(super) fn bind(protocol: Protocol, address: IpAddr, port: u16) -> Result<Soc
             Some(Errno::EADDRINUSE) => PortError::Busy { address, protocol, port, by_us: false },
             Some(Errno::EADDRNOTAVAIL | Errno::EINVAL) => PortError::NotLocal { host_ip: address },
             Some(Errno::EAFNOSUPPORT) => PortError::NoFamily { host_ip: address },
+            Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
+                PortError::TooMany
+            }
             _ => PortError::Io { address, protocol, port, source },
         }
     })

@@ -77,6 +77,11 @@ pub enum PortError {
     /// `::1`: the kernel routes nothing from it to another link.
     #[error("ports cannot be published on ::1")]
     Loopback6,
+    /// Each port is held by a socket, and the process may have no more.
+    #[error(
+        "no more ports can be held: the limit of open files of this process or host is reached"
+    )]
+    TooMany,
     /// The socket could not be had.
     #[error("{protocol} port {port} of {address} cannot be bound")]
     Io {

@@ -108,7 +108,7 @@ fn a_foreign_route_is_not_replaced_by_a_new_one() {
         ip_in(&host.path(1), "route add default via 10.1.0.77");
         let default = route(sandbox(1), "eth0", "0.0.0.0/0", Some("10.1.0.1"));
         let error = host.create(std::slice::from_ref(&default)).await;
-        assert!(matches!(error, Err(ApplyError::Exists { .. })), "{error:?}");
+        assert!(matches!(error, Err(ApplyError::RouteExists { .. })), "{error:?}");
         host.delete(&[default]).await.unwrap();
         assert!(ip_in(&host.path(1), "route").contains("default via 10.1.0.77"));
         assert_eq!(host.observe().await, set(&rest));

@@ -1,6 +1,8 @@
 //! Joining an endpoint to a sandbox and taking it out again; connect and disconnect,
 //! which do both halves in one call.
 
+use std::collections::BTreeSet;
+
 use postern_kernel::Kernel;
 use postern_model::decision::Desired;
 use postern_model::driver::EndpointView;
@@ -48,26 +50,28 @@ pub(super) fn view(
 }
 
 /// The interface an endpoint gets: the one asked for, else the first free `eth<n>`.
+/// `foreign` are links of an adopted namespace, ours among them.
 fn choose_interface(
     topology: &Topology,
     sandbox: &Sandbox,
     endpoint: &Endpoint,
+    foreign: &BTreeSet<IfName>,
 ) -> Result<IfName, Refusal> {
-    let taken: Vec<&IfName> = topology
+    let mut taken: BTreeSet<&IfName> = topology
         .endpoints_of_sandbox(sandbox.id)
         .filter_map(|other| other.attachment.as_ref()?.interface.as_ref())
         .collect();
+    taken.extend(foreign);
     if let Some(wanted) = &endpoint.spec.interface {
-        if taken.contains(&wanted) {
+        if taken.contains(wanted) {
             let text = format!("sandbox `{}` has an interface `{wanted}` already", sandbox.name);
             let refusal = outcome::precondition("INTERFACE_TAKEN", text);
             return Err(refusal.at("spec.interface_name"));
         }
         return Ok(wanted.clone());
     }
-    let candidates = (0..=taken.len()).filter_map(|n| format!("eth{n}").parse::<IfName>().ok());
-    let free = candidates.into_iter().find(|name| !taken.contains(&name));
-    free.ok_or_else(|| {
+    let mut candidates = (0..=taken.len()).filter_map(|n| format!("eth{n}").parse::<IfName>().ok());
+    candidates.find(|name| !taken.contains(name)).ok_or_else(|| {
         Refusal::new(Class::Exhausted, "NO_INTERFACE_FREE", "no interface name is free")
     })
 }
@@ -294,7 +298,8 @@ impl<K: Kernel> Core<K> {
     ) -> Result<Reserved<'a>, Refusal> {
         check::attach(driver.info(), network, sandbox)?;
         self.check_namespace(sandbox)?;
-        let interface = choose_interface(self.state().topology(), sandbox, endpoint)?;
+        let foreign = self.foreign_interfaces(sandbox)?;
+        let interface = choose_interface(self.state().topology(), sandbox, endpoint, &foreign)?;
         let reserved = Reserved::take(
             self.kernel.ports(),
             ("spec.published_ports", &endpoint.spec.published),
@@ -327,6 +332,16 @@ impl<K: Kernel> Core<K> {
         let text = format!("the namespace of sandbox `{}` is not at {path} any more", sandbox.name);
         let refusal = outcome::precondition("NAMESPACE_GONE", text);
         Err(refusal.about(ObjectKind::Sandbox, sandbox.name.to_string()).at("sandbox"))
+    }
+
+    /// The links of an adopted namespace. Into one of ours nobody else is expected to put any,
+    /// and a look would cost every call a thread; who does has the kernel refuse the name.
+    fn foreign_interfaces(&self, sandbox: &Sandbox) -> Result<BTreeSet<IfName>, Refusal> {
+        if sandbox.identity.is_none() {
+            return Ok(BTreeSet::new());
+        }
+        let found = self.kernel.interfaces(&sandbox.path);
+        found.map_err(|error| outcome::of_namespace("sandbox", &error))
     }
 
     pub(super) fn namespace_is_there(&self, sandbox: &Sandbox) -> bool {

@@ -333,7 +333,11 @@ impl<K: Kernel> Core<K> {
         match state.topology().endpoint_count(network.id) {
             0 => Ok(network.clone()),
             count => {
-                let text = format!("network `{}` has {count} endpoints", network.name);
+                let text = format!(
+                    "network `{}` is in use by {}",
+                    network.name,
+                    outcome::endpoints(count)
+                );
                 Err(about(outcome::precondition("NETWORK_IN_USE", text)))
             }
         }

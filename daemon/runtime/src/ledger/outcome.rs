@@ -24,6 +24,11 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// A number of endpoints, for people.
+pub(super) fn endpoints(count: usize) -> String {
+    if count == 1 { "one endpoint".to_owned() } else { format!("{count} endpoints") }
+}
+
 pub(super) fn internal(reason: &'static str, error: &dyn Error) -> Refusal {
     Refusal::new(Class::Internal, reason, chain(error))
 }
@@ -35,6 +40,7 @@ pub(super) fn precondition(reason: &'static str, description: impl Into<String>)
 pub(super) fn of_apply(error: &ApplyError) -> Refusal {
     let (class, reason) = match error {
         ApplyError::Exists { .. } => (Class::Precondition, LINK_EXISTS),
+        ApplyError::RouteExists { .. } => (Class::Precondition, "ROUTE_EXISTS"),
         ApplyError::NamespaceGone { .. } => (Class::Precondition, "NAMESPACE_GONE"),
         ApplyError::BridgeFull { .. } => (Class::Exhausted, "BRIDGE_FULL"),
         ApplyError::Missing { .. } => (Class::Precondition, "LINK_MISSING"),
@@ -118,6 +124,9 @@ pub(super) fn of_port(field: &str, index: usize, error: &PortError) -> Refusal {
         }
         PortError::NoFamily { .. } | PortError::NotLocal { .. } | PortError::Loopback6 => {
             Refusal::field(format!("{path}.host_ip"), text)
+        }
+        PortError::TooMany => {
+            Refusal::new(Class::Exhausted, "TOO_MANY_PORTS", text).at(format!("{path}.host_port"))
         }
         PortError::Io { .. } => internal("KERNEL_FAILED", error),
     }

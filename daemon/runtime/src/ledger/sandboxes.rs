@@ -116,7 +116,8 @@ impl<K: Kernel> Ledger<K> {
             let joined =
                 state.topology().endpoints_of_sandbox(id).map(|e| e.id).collect::<Vec<_>>();
             if !joined.is_empty() && !intent.force {
-                let text = format!("sandbox `{}` has {} endpoints", sandbox.name, joined.len());
+                let text =
+                    format!("sandbox `{}` has {}", sandbox.name, outcome::endpoints(joined.len()));
                 let refusal = outcome::precondition("SANDBOX_IN_USE", text);
                 return Err(refusal.about(ObjectKind::Sandbox, sandbox.name.to_string()));
             }

@@ -8,7 +8,7 @@ use postern_model::intent::{
 };
 use postern_model::name::Name;
 use postern_model::refusal::Refusal;
-use postern_model::sandbox::{NamespaceSpec, SandboxSpec};
+use postern_model::sandbox::{NamespaceIdentity, NamespaceSpec, SandboxSpec};
 use postern_proto::v1;
 use postern_proto::v1::sandbox_spec::Namespace;
 
@@ -187,6 +187,9 @@ pub(crate) fn sandbox(facts: SandboxFacts) -> v1::Sandbox {
         endpoints,
         files_path: files.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
         links,
+        netns_identity: sandbox
+            .identity
+            .map(|NamespaceIdentity { cookie, inode }| v1::NamespaceIdentity { cookie, inode }),
     }
 }
 
