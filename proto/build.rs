@@ -3,11 +3,12 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "postern/v1/common.proto",
     "postern/v1/network.proto",
     "postern/v1/sandbox.proto",
     "postern/v1/endpoint.proto",
+    "postern/v1/policy.proto",
     "postern/v1/event.proto",
     "postern/v1/system.proto",
 ];

@@ -6,16 +6,18 @@ use std::time::Duration;
 use postern_proto::v1::endpoint_service_client::EndpointServiceClient;
 use postern_proto::v1::event_service_client::EventServiceClient;
 use postern_proto::v1::network_service_client::NetworkServiceClient;
+use postern_proto::v1::policy_service_client::PolicyServiceClient;
 use postern_proto::v1::sandbox_service_client::SandboxServiceClient;
 use postern_proto::v1::system_service_client::SystemServiceClient;
 use postern_proto::v1::watch_events_response::Item;
 use postern_proto::v1::{
-    AddLinkRequest, ConnectRequest, CreateNetworkRequest, CreateSandboxRequest,
-    DeleteNetworkRequest, DeleteSandboxRequest, DisconnectRequest, Endpoint, EndpointSpec, Filter,
-    GetDriftRequest, GetEndpointRequest, GetInfoRequest, GetInfoResponse, GetNetworkRequest,
-    GetSandboxRequest, Link, ListEndpointsRequest, ListNetworksRequest, ListSandboxesRequest,
-    Network, NetworkSpec, PageRequest, PlanStep, RemoveLinkRequest, Sandbox, SandboxSpec,
-    WatchEventsRequest, WatchEventsResponse,
+    AddLinkRequest, ApplyPolicyRequest, ApplyPolicyResponse, ConnectRequest, CreateNetworkRequest,
+    CreateSandboxRequest, DeleteNetworkRequest, DeletePolicyRequest, DeleteSandboxRequest,
+    DisconnectRequest, Endpoint, EndpointSpec, Filter, GetDriftRequest, GetEndpointRequest,
+    GetInfoRequest, GetInfoResponse, GetNetworkRequest, GetSandboxRequest, Link,
+    ListEndpointsRequest, ListNetworksRequest, ListSandboxesRequest, Network, NetworkSpec,
+    PageRequest, PlanStep, PolicySpec, RemoveLinkRequest, Sandbox, SandboxSpec, WatchEventsRequest,
+    WatchEventsResponse,
 };
 use tokio::time::timeout;
 use tonic::transport::Channel;
@@ -40,6 +42,8 @@ pub struct Api {
     pub sandboxes: SandboxServiceClient<Channel>,
     /// Endpoints.
     pub endpoints: EndpointServiceClient<Channel>,
+    /// Policies.
+    pub policies: PolicyServiceClient<Channel>,
     /// Events.
     pub events: EventServiceClient<Channel>,
     /// The daemon itself.
@@ -69,10 +73,34 @@ impl Api {
             networks: NetworkServiceClient::new(channel.clone()),
             sandboxes: SandboxServiceClient::new(channel.clone()),
             endpoints: EndpointServiceClient::new(channel.clone()),
+            policies: PolicyServiceClient::new(channel.clone()),
             events: EventServiceClient::new(channel.clone()),
             system: SystemServiceClient::new(channel.clone()),
             channel,
         }
+    }
+
+    /// Makes or replaces a policy.
+    ///
+    /// # Errors
+    /// The daemon's refusal.
+    pub async fn apply_policy(
+        &self,
+        name: &str,
+        spec: PolicySpec,
+    ) -> Result<ApplyPolicyResponse, Status> {
+        let request =
+            ApplyPolicyRequest { name: name.into(), spec: Some(spec), ..Default::default() };
+        Ok(self.policies.clone().apply(request).await?.into_inner())
+    }
+
+    /// Deletes a policy; returns how many flows that cut.
+    ///
+    /// # Errors
+    /// The daemon's refusal.
+    pub async fn delete_policy(&self, name: &str) -> Result<u64, Status> {
+        let request = DeletePolicyRequest { policy: name.into(), ..Default::default() };
+        Ok(self.policies.clone().delete(request).await?.into_inner().flows_cut)
     }
 
     /// Makes a network.

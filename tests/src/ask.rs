@@ -1,8 +1,12 @@
 //! Short forms of what tests ask for.
 
+use postern_proto::v1::policy_peer::Kind;
+use postern_proto::v1::policy_rule::Action;
 use postern_proto::v1::sandbox_spec::Namespace;
 use postern_proto::v1::{
-    EndpointSpec, ExposedPort, NetworkSpec, Protocol, PublishedPort, SandboxSpec, Subnet,
+    CidrBlock, Direction, EndpointSelector, EndpointSpec, Entity, ExposedPort, LabelSelector,
+    NetworkSpec, PolicyPeer, PolicyPort, PolicyRule, PolicySpec, PolicySubject, Protocol,
+    PublishedPort, SandboxSpec, Subnet,
 };
 
 /// A `bridge` network with these subnets.
@@ -86,4 +90,63 @@ pub fn adopt(path: &str) -> SandboxSpec {
 /// A sandbox that shares the host's namespace.
 pub fn host() -> SandboxSpec {
     SandboxSpec { namespace: Some(Namespace::Host(())), ..Default::default() }
+}
+
+/// A policy of tier APP for endpoints with these labels.
+pub fn app(labels: &[(&str, &str)], ingress: Vec<PolicyRule>) -> PolicySpec {
+    PolicySpec {
+        subject: Some(PolicySubject {
+            endpoints: Some(selector(labels)),
+            ..PolicySubject::default()
+        }),
+        directions: vec![Direction::Ingress.into()],
+        ingress,
+        ..PolicySpec::default()
+    }
+}
+
+/// Labels that must be there.
+pub fn selector(labels: &[(&str, &str)]) -> LabelSelector {
+    LabelSelector { match_labels: crate::labels(labels), ..LabelSelector::default() }
+}
+
+/// Endpoints of whatever network, by labels.
+pub fn peer(labels: &[(&str, &str)]) -> PolicyPeer {
+    let kind = Kind::Selector(EndpointSelector {
+        networks: Some(LabelSelector::default()),
+        endpoints: Some(selector(labels)),
+    });
+    PolicyPeer { kind: Some(kind) }
+}
+
+/// What is no endpoint.
+pub fn entity(entity: Entity) -> PolicyPeer {
+    PolicyPeer { kind: Some(Kind::Entity(entity.into())) }
+}
+
+/// Addresses.
+pub fn cidr(cidr: &str, except: &[&str]) -> PolicyPeer {
+    let except = except.iter().map(|one| (*one).to_owned()).collect();
+    PolicyPeer { kind: Some(Kind::Cidr(CidrBlock { cidr: cidr.to_owned(), except })) }
+}
+
+/// A rule that accepts a TCP port from peers, or every port if it is 0.
+pub fn accept(peers: Vec<PolicyPeer>, port: u32) -> PolicyRule {
+    rule(Action::Accept, peers, port)
+}
+
+/// A rule about a TCP port, or everything if it is 0.
+pub fn rule(action: Action, peers: Vec<PolicyPeer>, port: u32) -> PolicyRule {
+    let ports = (port != 0).then(|| PolicyPort { port, ..PolicyPort::default() });
+    PolicyRule {
+        action: action.into(),
+        peers,
+        ports: ports.into_iter().collect(),
+        ..PolicyRule::default()
+    }
+}
+
+/// An endpoint with labels.
+pub fn labelled(labels: &[(&str, &str)]) -> EndpointSpec {
+    EndpointSpec { labels: crate::labels(labels), ..EndpointSpec::default() }
 }

@@ -37,6 +37,7 @@ fn kind(kind: ObjectKind) -> &'static str {
         ObjectKind::Network => "network",
         ObjectKind::Sandbox => "sandbox",
         ObjectKind::Endpoint => "endpoint",
+        ObjectKind::Policy => "policy",
     }
 }
 

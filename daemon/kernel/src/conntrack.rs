@@ -8,4 +8,4 @@ mod client;
 mod select;
 mod wire;
 
-pub use client::{Conntrack, ConntrackError};
+pub use client::{Conntrack, ConntrackError, Tracked};

@@ -1,6 +1,7 @@
 //! A kernel in memory, for tests of what is built on [`Kernel`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,12 +9,14 @@ use ipnetwork::IpNetwork;
 use postern_model::id::SandboxId;
 use postern_model::name::IfName;
 use postern_model::plan::{NamespaceRef, Plan, Step};
-use postern_model::resource::{Place, Resource, ResourceSet};
+use postern_model::resource::{Element, Place, Resource, ResourceSet};
 use postern_model::sandbox::NamespaceIdentity;
 
+use crate::conntrack::Tracked;
 use crate::error::{ApplyError, NamespaceError, ObserveError};
 use crate::features::Features;
-use crate::kernel::{Applied, Kernel, LinkFacts};
+use crate::kernel::{Applied, Kernel, LinkFacts, LiveFlows};
+use crate::nft::Submitted;
 use crate::ports::Ports;
 
 /// Carries out plans on a set of resources, records them, and fails when it is told to.
@@ -203,6 +206,25 @@ impl Kernel for Fake {
     async fn apply(&self, plan: &Plan) -> Result<Applied, ApplyError> {
         self.lock().apply(plan)?;
         Ok(Applied::default())
+    }
+
+    fn submit(&self, remove: &[Element], add: &[Element]) -> Submitted {
+        let mut state = self.lock();
+        for element in remove {
+            state.remove(&Resource::Element(element.clone()));
+        }
+        for element in add {
+            state.put(&Resource::Element(element.clone()));
+        }
+        Submitted::nothing()
+    }
+
+    async fn flows(&self, _of: BTreeSet<IpAddr>) -> Result<LiveFlows, ObserveError> {
+        Ok(LiveFlows::default())
+    }
+
+    async fn end(&self, _flows: Vec<Tracked>) -> Result<(), ApplyError> {
+        Ok(())
     }
 
     async fn observe(

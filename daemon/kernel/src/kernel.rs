@@ -1,17 +1,20 @@
 //! The kernel as the rest of the daemon sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::Path;
 
 use ipnetwork::IpNetwork;
 use postern_model::id::SandboxId;
 use postern_model::name::IfName;
 use postern_model::plan::{NamespaceRef, Plan};
-use postern_model::resource::{Owner, ResourceSet};
+use postern_model::resource::{Element, Owner, ResourceSet};
 use postern_model::sandbox::NamespaceIdentity;
 
+use crate::conntrack::Tracked;
 use crate::error::{ApplyError, NamespaceError, ObserveError};
 use crate::features::Features;
+use crate::nft::Submitted;
 use crate::ports::Ports;
 
 /// What carrying out a plan came to.
@@ -19,6 +22,15 @@ use crate::ports::Ports;
 pub struct Applied {
     /// How many flows were ended.
     pub flows_ended: u64,
+}
+
+/// Flows, and what tells the host's own from others.
+#[derive(Debug, Clone, Default)]
+pub struct LiveFlows {
+    /// The flows.
+    pub flows: Vec<Tracked>,
+    /// The host's addresses.
+    pub host: BTreeSet<IpAddr>,
 }
 
 /// What is to be known of a link before it is adopted.
@@ -42,6 +54,26 @@ pub trait Kernel: Send + Sync + 'static {
     /// # Errors
     /// The first failure ends it; what came before stands.
     fn apply(&self, plan: &Plan) -> impl Future<Output = Result<Applied, ApplyError>> + Send;
+
+    /// Begins to change elements, all or none, and returns at once: whoever submits under a
+    /// lock has his changes take effect in the lock's order.
+    fn submit(&self, remove: &[Element], add: &[Element]) -> Submitted;
+
+    /// The flows that are tracked of addresses, at whichever end. The cost is linear in all
+    /// flows there are.
+    ///
+    /// # Errors
+    /// The kernel refused the listing.
+    fn flows(
+        &self,
+        of: BTreeSet<IpAddr>,
+    ) -> impl Future<Output = Result<LiveFlows, ObserveError>> + Send;
+
+    /// Ends flows; that one has ended already is no error.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    fn end(&self, flows: Vec<Tracked>) -> impl Future<Output = Result<(), ApplyError>> + Send;
 
     /// Lists what is ours, in the host's namespace, in the given ones that exist, and in
     /// those of ours that no record speaks of. Kernel parameters and adopted bridges are

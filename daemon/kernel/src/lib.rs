@@ -41,7 +41,7 @@ pub use error::{ApplyError, NamespaceError, ObserveError, OpenError};
 pub use fake::Fake;
 pub use features::Features;
 pub use files::path_of as files_path;
-pub use kernel::{Applied, Kernel, LinkFacts};
+pub use kernel::{Applied, Kernel, LinkFacts, LiveFlows};
 pub use linux::{HostSettings, Linux};
 pub use mark::{LINK_GROUP, PROTOCOL, REAP_GROUP};
 pub use names::{NameService, NoNames};

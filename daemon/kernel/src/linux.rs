@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,19 +12,19 @@ use postern_model::id::SandboxId;
 use postern_model::name::IfName;
 use postern_model::network::Family;
 use postern_model::plan::{NamespaceRef, Plan};
-use postern_model::resource::{Resource, ResourceSet};
+use postern_model::resource::{Element, Resource, ResourceSet};
 use postern_model::sandbox::NamespaceIdentity;
 use tokio::task::spawn_blocking;
 
 use crate::apply::{Executor, Means};
-use crate::conntrack::Conntrack;
+use crate::conntrack::{Conntrack, Tracked};
 use crate::error::{ApplyError, NamespaceError, ObserveError, OpenError};
 use crate::features::Features;
-use crate::kernel::{Applied, Kernel, LinkFacts};
+use crate::kernel::{Applied, Kernel, LinkFacts, LiveFlows};
 use crate::leftovers;
 use crate::names::{NameService, Names};
 use crate::namespace::{self, Namespace};
-use crate::nft::{Nft, NftError};
+use crate::nft::{Nft, NftError, Submitted};
 use crate::ports::Ports;
 use crate::reaper::Reaper;
 use crate::rtnl::Socket;
@@ -146,6 +147,14 @@ impl Open {
         Ok(set)
     }
 
+    fn flows(&self, of: &BTreeSet<IpAddr>) -> Result<LiveFlows, ObserveError> {
+        let failed = |error| ObserveError::Io { source: io::Error::other(error) };
+        let flows = self.conntrack.of(of).map_err(failed)?;
+        let mut socket = Socket::open().map_err(|source| ObserveError::Io { source })?;
+        let addresses = socket.addresses(None).map_err(ObserveError::netlink("addresses"))?;
+        Ok(LiveFlows { flows, host: addresses.iter().map(|found| found.address.ip()).collect() })
+    }
+
     /// Puts back rules that somebody else flushed. Rules are constant and no part of a
     /// plan, and without their sets there is nothing to observe.
     fn mend(&self) -> Result<(), NftError> {
@@ -170,6 +179,22 @@ impl Kernel for Linux {
         let (open, plan) = (Arc::clone(&self.0), plan.clone());
         let taken = spawn_blocking(move || open.take_steps(&plan)).await;
         taken.unwrap_or_else(|error| Err(ApplyError::Io { source: io::Error::other(error) }))
+    }
+
+    fn submit(&self, remove: &[Element], add: &[Element]) -> Submitted {
+        self.0.nft.submit(remove, add)
+    }
+
+    async fn flows(&self, of: BTreeSet<IpAddr>) -> Result<LiveFlows, ObserveError> {
+        let open = Arc::clone(&self.0);
+        read(move || open.flows(&of)).await
+    }
+
+    async fn end(&self, flows: Vec<Tracked>) -> Result<(), ApplyError> {
+        let open = Arc::clone(&self.0);
+        let ended = spawn_blocking(move || open.conntrack.end_tracked(flows)).await;
+        let ended = ended.map_err(|error| ApplyError::Io { source: io::Error::other(error) })?;
+        ended.map_err(|source| ApplyError::Conntrack { source })
     }
 
     async fn observe(

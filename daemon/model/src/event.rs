@@ -15,6 +15,8 @@ pub enum ObjectKind {
     Sandbox,
     /// An endpoint.
     Endpoint,
+    /// A policy.
+    Policy,
 }
 
 impl ObjectKind {
@@ -24,6 +26,7 @@ impl ObjectKind {
             Self::Network => "network",
             Self::Sandbox => "sandbox",
             Self::Endpoint => "endpoint",
+            Self::Policy => "policy",
         }
     }
 }

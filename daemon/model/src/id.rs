@@ -81,6 +81,10 @@ uid!(
     /// An endpoint's uid.
     EndpointId
 );
+uid!(
+    /// A policy's uid.
+    PolicyId
+);
 
 #[cfg(test)]
 mod tests {

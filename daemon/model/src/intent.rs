@@ -7,6 +7,7 @@ use crate::event::ObjectKind;
 use crate::name::{Labels, Name};
 use crate::network::NetworkSpec;
 use crate::plan::Plan;
+use crate::policy::PolicySpec;
 use crate::port::{ExposedPort, PublishedPort};
 use crate::sandbox::SandboxSpec;
 use crate::time::Timestamp;
@@ -265,4 +266,31 @@ pub struct WatchEvents {
     pub after: Option<u64>,
     /// Only about these kinds; empty means all.
     pub kinds: Vec<ObjectKind>,
+}
+
+/// Make a policy, or change the one of that name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApplyPolicy {
+    /// Its name.
+    pub name: Name,
+    /// What it is to be.
+    pub spec: PolicySpec,
+    /// What the new spec is based on; none means whatever there is.
+    pub revision: Option<u64>,
+}
+
+/// Delete a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletePolicy {
+    /// Name, uid or short id.
+    pub policy: String,
+}
+
+/// List policies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListPolicies {
+    /// Which page.
+    pub page: Page,
+    /// Which of them.
+    pub filter: Filter,
 }

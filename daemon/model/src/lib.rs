@@ -8,6 +8,7 @@
 //! | [`network`], [`sandbox`], [`endpoint`] | specs (what was asked) and records (what is) |
 //! | [`topology`] | all records, their indexes, and the change that moves it on |
 //! | [`driver`], [`decision`] | what a driver is, sees and answers |
+//! | [`policy`] | who may talk to whom |
 //! | [`resource`], [`plan`] | what the kernel should hold, and the steps towards it |
 //! | [`intent`], [`refusal`] | what clients ask, and why not |
 //! | [`event`] | what watchers are told |
@@ -23,6 +24,7 @@ pub mod mac;
 pub mod name;
 pub mod network;
 pub mod plan;
+pub mod policy;
 pub mod port;
 mod reference;
 pub mod refusal;

@@ -91,6 +91,7 @@ impl Refusal {
             ObjectKind::Network => "NETWORK_NOT_FOUND",
             ObjectKind::Sandbox => "SANDBOX_NOT_FOUND",
             ObjectKind::Endpoint => "ENDPOINT_NOT_FOUND",
+            ObjectKind::Policy => "POLICY_NOT_FOUND",
         };
         let description = format!("there is no {} `{reference}`", kind.as_str());
         Self::new(Class::NotFound, reason, description).about(kind, reference)

@@ -10,11 +10,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
 use crate::event::Event;
-use crate::id::{EndpointId, NetworkId, SandboxId};
+use crate::id::{EndpointId, NetworkId, PolicyId, SandboxId};
+use crate::name::Labels;
 use crate::network::Network;
+use crate::policy::Policy;
 use crate::reference::References;
 use crate::sandbox::Sandbox;
 use crate::time::Timestamp;
+
+/// The label that every network and endpoint has beside its own: its name.
+pub const NAME_LABEL: &str = "postern.io/name";
+/// The label that a joined endpoint has beside its own: its sandbox's name.
+pub const SANDBOX_LABEL: &str = "postern.io/sandbox";
 
 /// An address of a network that is not free: an endpoint has it, or it rests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +61,10 @@ pub enum Put {
     Endpoint(Box<Endpoint>),
     /// An endpoint is gone.
     EndpointGone(EndpointId),
+    /// A policy is made or changed.
+    Policy(Box<Policy>),
+    /// A policy is gone.
+    PolicyGone(PolicyId),
     /// An address is taken or begins to rest.
     Lease(NetworkId, IpAddr, Lease),
     /// An address has rested.
@@ -85,10 +96,12 @@ pub struct Topology {
     networks: BTreeMap<NetworkId, Network>,
     sandboxes: BTreeMap<SandboxId, Sandbox>,
     endpoints: BTreeMap<EndpointId, Endpoint>,
+    policies: BTreeMap<PolicyId, Policy>,
     leases: BTreeMap<NetworkId, BTreeMap<IpAddr, Lease>>,
     network_references: References<NetworkId>,
     sandbox_references: References<SandboxId>,
     endpoint_references: References<EndpointId>,
+    policy_references: References<PolicyId>,
     by_network: BTreeMap<NetworkId, BTreeSet<EndpointId>>,
     by_sandbox: BTreeMap<SandboxId, BTreeSet<EndpointId>>,
     /// Which sandboxes have a link to the one of a name.
@@ -153,6 +166,15 @@ impl Topology {
                 self.endpoints.insert(endpoint.id, Endpoint::clone(endpoint));
             }
             Put::EndpointGone(id) => self.unlink(*id),
+            Put::Policy(policy) => {
+                self.policy_references.add(policy.name.as_str(), policy.id.short(), policy.id);
+                self.policies.insert(policy.id, Policy::clone(policy));
+            }
+            Put::PolicyGone(id) => {
+                if let Some(policy) = self.policies.remove(id) {
+                    self.policy_references.remove(policy.name.as_str(), &id.short(), *id);
+                }
+            }
             Put::Lease(network, address, lease) => {
                 self.leases.entry(*network).or_default().insert(*address, lease.clone());
             }
@@ -170,7 +192,8 @@ impl Topology {
         let networks = self.networks.values().cloned().map(Put::Network);
         let sandboxes = self.sandboxes.values().cloned().map(Put::Sandbox);
         let endpoints = self.endpoints.values().cloned().map(Box::new).map(Put::Endpoint);
-        networks.chain(sandboxes).chain(endpoints).collect()
+        let policies = self.policies.values().cloned().map(Box::new).map(Put::Policy);
+        networks.chain(sandboxes).chain(endpoints).chain(policies).collect()
     }
 
     fn forget_sandbox(&mut self, id: SandboxId) {
@@ -220,6 +243,35 @@ impl Topology {
     /// The endpoint of this name, uid or short id.
     pub fn find_endpoint(&self, reference: &str) -> Option<&Endpoint> {
         self.endpoint_references.find(reference).and_then(|id| self.endpoints.get(&id))
+    }
+
+    /// The policy of this name, uid or short id.
+    pub fn find_policy(&self, reference: &str) -> Option<&Policy> {
+        self.policy_references.find(reference).and_then(|id| self.policies.get(&id))
+    }
+
+    /// Every policy, in the order of ids.
+    pub fn policies(&self) -> impl Iterator<Item = &Policy> {
+        self.policies.values()
+    }
+
+    /// The labels by which rules know a network: its own, and [`NAME_LABEL`].
+    pub fn labels_of_network(network: &Network) -> Labels {
+        let mut labels: Labels = [(NAME_LABEL.to_owned(), network.name.to_string())].into();
+        labels.extend(network.spec.labels.clone());
+        labels
+    }
+
+    /// The labels by which rules know an endpoint: its sandbox's and its own, which win,
+    /// [`NAME_LABEL`], and [`SANDBOX_LABEL`] while it is joined.
+    pub fn labels_of(&self, endpoint: &Endpoint) -> Labels {
+        let mut labels: Labels = [(NAME_LABEL.to_owned(), endpoint.name.to_string())].into();
+        if let Some(sandbox) = endpoint.sandbox().and_then(|id| self.sandbox(id)) {
+            labels.insert(SANDBOX_LABEL.to_owned(), sandbox.name.to_string());
+            labels.extend(sandbox.spec.labels.clone());
+        }
+        labels.extend(endpoint.spec.labels.clone());
+        labels
     }
 
     /// A network.

@@ -19,8 +19,8 @@ use crate::view::View;
 /// Bytes, where neither the network nor the daemon says otherwise: Ethernet's.
 pub const DEFAULT_MTU: u32 = 1500;
 
-/// What a network needs.
-pub fn network(network: &Network) -> ResourceSet {
+/// What a network needs; `policed` if some policy speaks of an endpoint on it.
+pub fn network(network: &Network, policed: bool) -> ResourceSet {
     let mut set = ResourceSet::default();
     let Some((link, bridge)) = names::bridge_of(network.id, &network.decision) else { return set };
     let mut filtered = true;
@@ -38,7 +38,7 @@ pub fn network(network: &Network) -> ResourceSet {
                 value: value.clone(),
             }),
             Desired::Filter { neighbours, networks, world, direct, .. } => {
-                filtered = !neighbours;
+                filtered = policed || !neighbours;
                 let said = [
                     (*neighbours, Element::Neighbours(bridge.clone())),
                     (*networks, Element::Open(bridge.clone())),

@@ -244,7 +244,8 @@ pub fn forbidden<'a>(
     new: &Network,
     others: impl IntoIterator<Item = &'a Network>,
 ) -> Vec<Flows> {
-    let (before, after) = (crate::desired::network(old), crate::desired::network(new));
+    let (before, after) =
+        (crate::desired::network(old, false), crate::desired::network(new, false));
     let lost = |element: fn(IfName) -> Element| {
         crate::names::bridge_of(old.id, &old.decision).is_some_and(|(_, bridge)| {
             let key = Resource::Element(element(bridge)).key();

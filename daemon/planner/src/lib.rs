@@ -9,6 +9,7 @@
 //! | [`desired`], [`names`] | records | the resources the kernel should hold |
 //! | [`view`] | the topology and a change of it | what it would be |
 //! | [`links`], [`environment`] | a sandbox's links | what they lead to, open and tell |
+//! | [`policy`] | policies and whom they concern | elements, change by change |
 //! | [`diff`] | desired and observed resources | the ordered plan |
 
 pub mod admission;
@@ -20,10 +21,13 @@ mod interval;
 pub mod ipam;
 pub mod links;
 pub mod names;
+pub mod policy;
 pub mod pools;
 pub mod prefix;
 pub mod subnets;
 pub mod view;
 
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 mod naming_tests;

@@ -3,88 +3,16 @@
 
 use std::net::IpAddr;
 
-use postern_model::decision::{EndpointDecision, NetworkDecision};
 use postern_model::dns::{DnsConfig, ExtraHost, HostAddress, Identity, Link, LinkState};
-use postern_model::endpoint::{Attachment, Endpoint, EndpointSpec};
-use postern_model::id::{EndpointId, NetworkId, SandboxId};
-use postern_model::network::{Network, NetworkSpec};
+use postern_model::endpoint::{Endpoint, EndpointSpec};
 use postern_model::port::{ExposedPort, HostPorts, PortRange, Protocol, PublishedPort};
 use postern_model::resource::{Content, Element, Resource, ResourceSet, SandboxFile};
 use postern_model::sandbox::{NamespaceSpec, Sandbox, SandboxSpec};
-use postern_model::time::Timestamp;
 use postern_model::topology::{Put, Topology};
 
+use crate::fixture::{endpoint, network, sandbox};
 use crate::view::View;
 use crate::{desired, environment, links};
-
-fn uid(kind: u8, last: u8) -> String {
-    format!("01932c07-a9d0-7000-8abc-00000000{kind:02x}{last:02x}")
-}
-
-fn network(last: u8, name: &str) -> Network {
-    Network {
-        id: uid(1, last).parse::<NetworkId>().unwrap(),
-        name: name.parse().unwrap(),
-        revision: 1,
-        created: Timestamp(0),
-        predefined: false,
-        spec: NetworkSpec {
-            driver: "bridge".parse().unwrap(),
-            subnets: Vec::new(),
-            ipv4: true,
-            ipv6: true,
-            internal: false,
-            icc: false,
-            mtu: None,
-            dns_servers: Vec::new(),
-            labels: Default::default(),
-            options: Default::default(),
-        },
-        subnets: Vec::new(),
-        decision: NetworkDecision::default(),
-        driver_digest: String::new(),
-    }
-}
-
-fn sandbox(last: u8, name: &str, spec: SandboxSpec) -> Sandbox {
-    Sandbox {
-        id: uid(2, last).parse::<SandboxId>().unwrap(),
-        name: name.parse().unwrap(),
-        revision: 1,
-        created: Timestamp(0),
-        spec,
-        path: format!("/run/{name}").into(),
-        identity: None,
-    }
-}
-
-/// An endpoint of `10.<network>.0.<last>` and `fd00:<network>::<last>`.
-fn endpoint(last: u8, network: &Network, sandbox: &Sandbox) -> Endpoint {
-    let n = network.id.uuid().as_bytes()[15];
-    let gateways = [format!("10.{n}.0.1"), format!("fd00:{n}::1")];
-    Endpoint {
-        id: uid(3, last).parse::<EndpointId>().unwrap(),
-        name: format!("{}.{}", sandbox.name, network.name).parse().unwrap(),
-        revision: 1,
-        created: Timestamp(0),
-        network: network.id,
-        spec: EndpointSpec::default(),
-        mac: "02:00:00:00:00:02".parse().unwrap(),
-        addresses: vec![
-            format!("10.{n}.0.{last}/24").parse().unwrap(),
-            format!("fd00:{n}::{last}/64").parse().unwrap(),
-        ],
-        attachment: Some(Attachment {
-            sandbox: sandbox.id,
-            interface: Some("eth0".parse().unwrap()),
-            bindings: Vec::new(),
-            decision: EndpointDecision {
-                gateways: gateways.iter().map(|g| g.parse().unwrap()).collect(),
-                ..EndpointDecision::default()
-            },
-        }),
-    }
-}
 
 fn link(source: &str, alias: &str) -> Link {
     Link { source: source.parse().unwrap(), alias: alias.parse().unwrap() }

@@ -3,15 +3,15 @@
 use futures::Stream;
 use postern_kernel::Kernel;
 use postern_model::intent::{
-    AddLink, Connect, CreateEndpoint, CreateNetwork, CreateSandbox, DeleteEndpoint, DeleteNetwork,
-    DeleteSandbox, Disconnect, JoinEndpoint, LeaveEndpoint, ListEndpoints, ListNetworks,
-    ListSandboxes, Mutation, Outcome, PruneNetworks, RemoveLink, UpdateEndpoint, UpdateNetwork,
-    UpdateSandbox, WatchEvents,
+    AddLink, ApplyPolicy, Connect, CreateEndpoint, CreateNetwork, CreateSandbox, DeleteEndpoint,
+    DeleteNetwork, DeletePolicy, DeleteSandbox, Disconnect, JoinEndpoint, LeaveEndpoint,
+    ListEndpoints, ListNetworks, ListPolicies, ListSandboxes, Mutation, Outcome, PruneNetworks,
+    RemoveLink, UpdateEndpoint, UpdateNetwork, UpdateSandbox, WatchEvents,
 };
 use postern_model::plan::Plan;
 use postern_model::refusal::Refusal;
 use postern_server::{
-    Backend, EndpointFacts, EventItem, NetworkFacts, PageOf, SandboxFacts, SystemFacts,
+    Backend, EndpointFacts, EventItem, NetworkFacts, PageOf, PolicyFacts, SandboxFacts, SystemFacts,
 };
 
 use crate::ledger::{Ledger, detached};
@@ -58,6 +58,16 @@ impl<K: Kernel> Backend for Ledger<K> {
     mutation!(leave_endpoint, leave_endpoint_now, LeaveEndpoint => EndpointFacts, endpoint, facts_of_endpoint);
     deletion!(delete_endpoint, delete_endpoint_now, DeleteEndpoint);
     deletion!(disconnect, disconnect_now, Disconnect);
+    mutation!(apply_policy, apply_policy_now, ApplyPolicy => PolicyFacts, policy, same);
+    mutation!(delete_policy, delete_policy_now, DeletePolicy => PolicyFacts, policy, same);
+
+    fn get_policy(&self, reference: &str) -> Result<PolicyFacts, Refusal> {
+        self.policy(reference)
+    }
+
+    fn list_policies(&self, query: &ListPolicies) -> Result<PageOf<PolicyFacts>, Refusal> {
+        Ok(self.policies(query))
+    }
 
     async fn prune_networks(&self, request: PruneNetworks) -> Result<Vec<String>, Refusal> {
         let ledger = self.clone();

@@ -159,11 +159,13 @@ async fn run(settings: Settings) -> Result<(), DaemonError> {
         .map_err(DaemonError::Predefined)?;
     let listener = listen(&settings.socket)?;
     let repair = tokio::spawn(ledger.clone().keep_repaired());
+    let expiry = tokio::spawn(ledger.clone().keep_expired());
     tracing::info!(socket = %settings.socket.display(), "serving");
     notify(Notice::Ready);
     let connections = UnixListenerStream::new(listener);
     let served = postern_server::serve(ledger.clone(), connections, shutdown).await;
     repair.abort();
+    expiry.abort();
     let _ = std::fs::remove_file(&settings.socket);
     ledger.kernel().quiesce().await;
     ledger.close().await;

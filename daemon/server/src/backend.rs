@@ -11,13 +11,14 @@ use postern_model::driver::DriverInfo;
 use postern_model::endpoint::Endpoint;
 use postern_model::event::Event;
 use postern_model::intent::{
-    AddLink, Connect, CreateEndpoint, CreateNetwork, CreateSandbox, DeleteEndpoint, DeleteNetwork,
-    DeleteSandbox, Disconnect, JoinEndpoint, LeaveEndpoint, ListEndpoints, ListNetworks,
-    ListSandboxes, Mutation, Outcome, PruneNetworks, RemoveLink, UpdateEndpoint, UpdateNetwork,
-    UpdateSandbox, WatchEvents,
+    AddLink, ApplyPolicy, Connect, CreateEndpoint, CreateNetwork, CreateSandbox, DeleteEndpoint,
+    DeleteNetwork, DeletePolicy, DeleteSandbox, Disconnect, JoinEndpoint, LeaveEndpoint,
+    ListEndpoints, ListNetworks, ListPolicies, ListSandboxes, Mutation, Outcome, PruneNetworks,
+    RemoveLink, UpdateEndpoint, UpdateNetwork, UpdateSandbox, WatchEvents,
 };
 use postern_model::network::Network;
 use postern_model::plan::Plan;
+use postern_model::policy::Policy;
 use postern_model::refusal::Refusal;
 use postern_model::sandbox::Sandbox;
 use postern_model::time::Timestamp;
@@ -66,6 +67,17 @@ pub struct EndpointFacts {
     pub network: String,
     /// The sandbox's name, while joined.
     pub sandbox: Option<String>,
+}
+
+/// A policy with what its record does not say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyFacts {
+    /// The record.
+    pub policy: Policy,
+    /// The names of the joined endpoints it selects.
+    pub subjects: Vec<String>,
+    /// How many flows the call cut.
+    pub flows_cut: usize,
 }
 
 /// A loaded driver.
@@ -214,6 +226,21 @@ pub trait Backend: Clone + Send + Sync + 'static {
         &self,
         request: Mutation<UpdateEndpoint>,
     ) -> impl Future<Output = Result<Outcome<EndpointFacts>, Refusal>> + Send;
+
+    /// Makes a policy, or changes the one of that name.
+    fn apply_policy(
+        &self,
+        request: Mutation<ApplyPolicy>,
+    ) -> impl Future<Output = Result<Outcome<PolicyFacts>, Refusal>> + Send;
+    /// Deletes a policy.
+    fn delete_policy(
+        &self,
+        request: Mutation<DeletePolicy>,
+    ) -> impl Future<Output = Result<Outcome<PolicyFacts>, Refusal>> + Send;
+    /// Returns a policy.
+    fn get_policy(&self, reference: &str) -> Result<PolicyFacts, Refusal>;
+    /// Returns policies.
+    fn list_policies(&self, query: &ListPolicies) -> Result<PageOf<PolicyFacts>, Refusal>;
 
     /// Streams changes.
     fn watch_events(

@@ -11,7 +11,7 @@ mod service;
 mod status;
 
 pub use backend::{
-    Backend, DriverFacts, EndpointFacts, EventItem, LinkFacts, NetworkFacts, PageOf, SandboxFacts,
-    SystemFacts,
+    Backend, DriverFacts, EndpointFacts, EventItem, LinkFacts, NetworkFacts, PageOf, PolicyFacts,
+    SandboxFacts, SystemFacts,
 };
 pub use serve::{GRACE, MESSAGE_MAX, ServeError, serve};

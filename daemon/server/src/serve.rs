@@ -7,6 +7,7 @@ use futures::Stream;
 use postern_proto::v1::endpoint_service_server::EndpointServiceServer;
 use postern_proto::v1::event_service_server::EventServiceServer;
 use postern_proto::v1::network_service_server::NetworkServiceServer;
+use postern_proto::v1::policy_service_server::PolicyServiceServer;
 use postern_proto::v1::sandbox_service_server::SandboxServiceServer;
 use postern_proto::v1::system_service_server::SystemServiceServer;
 use tokio::net::UnixStream;
@@ -14,7 +15,7 @@ use tokio::sync::watch;
 use tonic::transport::Server;
 
 use crate::backend::Backend;
-use crate::service::{Endpoints, Events, Networks, Sandboxes, System};
+use crate::service::{Endpoints, Events, Networks, Policies, Sandboxes, System};
 
 /// Largest request, bytes; larger ones get OUT_OF_RANGE from tonic before they are read.
 pub const MESSAGE_MAX: usize = 1 << 20;
@@ -62,6 +63,7 @@ pub async fn serve<B: Backend>(
     let networks = served!(NetworkServiceServer<Networks<B>>, Networks(backend.clone()));
     let sandboxes = served!(SandboxServiceServer<Sandboxes<B>>, Sandboxes(backend.clone()));
     let endpoints = served!(EndpointServiceServer<Endpoints<B>>, Endpoints(backend.clone()));
+    let policies = served!(PolicyServiceServer<Policies<B>>, Policies(backend.clone()));
     let events = served!(EventServiceServer<Events<B>>, Events(backend.clone(), stopping.clone()));
     let system = served!(SystemServiceServer<System<B>>, System(backend));
     let reflection = || {
@@ -78,6 +80,7 @@ pub async fn serve<B: Backend>(
         .add_service(networks)
         .add_service(sandboxes)
         .add_service(endpoints)
+        .add_service(policies)
         .add_service(events)
         .add_service(system)
         .serve_with_incoming_shutdown(connections, shutdown);

@@ -52,6 +52,7 @@ pub(crate) fn status(refusal: Refusal) -> Status {
             ObjectKind::Network => "postern.v1.Network",
             ObjectKind::Sandbox => "postern.v1.Sandbox",
             ObjectKind::Endpoint => "postern.v1.Endpoint",
+            ObjectKind::Policy => "postern.v1.Policy",
         };
         details.set_resource_info(kind, name, "", cut(description.clone(), TEXT_MAX));
     }

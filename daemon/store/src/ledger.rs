@@ -94,6 +94,10 @@ impl Store {
             topology.put(&Put::Endpoint(Box::new(decode(key, value)?)));
             Ok(())
         })?;
+        self.each(Kind::Policy, |key, value| {
+            topology.put(&Put::Policy(Box::new(decode(key, value)?)));
+            Ok(())
+        })?;
         self.each(Kind::Lease, |key, value| {
             let (network, address) = parse_lease_key(key)?;
             topology.put(&Put::Lease(network, address, decode(key, value)?));
@@ -187,6 +191,11 @@ impl Store {
                 batch.insert(key, encoded(encode(endpoint))?);
             }
             Put::EndpointGone(id) => batch.remove(Kind::Endpoint.key(id.uuid().as_bytes())),
+            Put::Policy(policy) => {
+                let key = Kind::Policy.key(policy.id.uuid().as_bytes());
+                batch.insert(key, encoded(encode(policy))?);
+            }
+            Put::PolicyGone(id) => batch.remove(Kind::Policy.key(id.uuid().as_bytes())),
             Put::Lease(network, address, lease) => {
                 batch.insert(lease_key(*network, *address), encoded(encode(lease))?);
             }

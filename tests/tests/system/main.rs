@@ -19,6 +19,7 @@ mod name_clients;
 mod names;
 mod names_outside;
 mod networks;
+mod policies;
 mod ports;
 mod ports_live;
 mod reflection;

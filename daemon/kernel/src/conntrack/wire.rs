@@ -18,6 +18,10 @@ const CTA_FILTER: u16 = 25;
 const CTA_STATUS_MASK: u16 = 26;
 const CTA_FILTER_ORIG_FLAGS: u16 = 1;
 const CTA_FILTER_REPLY_FLAGS: u16 = 2;
+const CTA_PROTO_ICMP_TYPE: u16 = 5;
+const CTA_PROTO_ICMP_CODE: u16 = 6;
+const CTA_PROTO_ICMPV6_TYPE: u16 = 8;
+const CTA_PROTO_ICMPV6_CODE: u16 = 9;
 const CTA_STATS_GLOBAL_ENTRIES: u16 = 1;
 const IPCTNL_MSG_CT_DELETE: u8 = 2;
 const IPCTNL_MSG_CT_GET_STATS: u8 = 5;
@@ -111,7 +115,7 @@ pub(super) fn flow(reply: Reply<'_>) -> Option<Flow> {
     let attributes = NlasIterator::new(reply.attributes)
         .map_while(Result::ok)
         .filter_map(|attribute| ConntrackAttribute::parse(&attribute).ok());
-    let (mut client, mut server) = (None, None);
+    let (mut client, mut server, mut icmp) = (None, None, None);
     let (mut translated, mut answered) = (false, false);
     let (mut protocol, mut port) = (None, None);
     let mut identity = Vec::new();
@@ -119,6 +123,7 @@ pub(super) fn flow(reply: Reply<'_>) -> Option<Flow> {
         match &attribute {
             ConntrackAttribute::CtaTupleOrig(tuple) => {
                 client = source_of(tuple);
+                icmp = type_of(tuple);
                 identity.push(attribute);
             }
             ConntrackAttribute::CtaTupleReply(tuple) => {
@@ -136,6 +141,7 @@ pub(super) fn flow(reply: Reply<'_>) -> Option<Flow> {
         }
     }
     let (client, server, protocol) = (client?, server?, protocol?);
+    let port = port.or(icmp);
     let ends = Ends { client, server, protocol, port, translated, answered };
     Some(Flow { ends, identity })
 }
@@ -197,4 +203,25 @@ fn protocol_of(tuple: &[Tuple]) -> (Option<u8>, Option<u16>) {
         }
     }
     (protocol, port)
+}
+
+/// An ICMP flow's type and code, in the place of a port.
+fn type_of(tuple: &[Tuple]) -> Option<u16> {
+    let parts = tuple.iter().filter_map(|part| match part {
+        Tuple::Proto(parts) => Some(parts),
+        _ => None,
+    });
+    let of = |wanted: [u16; 2]| {
+        parts.clone().flatten().find_map(|part| match part {
+            ProtoTuple::Other(nla) if wanted.contains(&nla.kind()) => {
+                let mut value = [0];
+                (nla.value_len() == 1).then(|| nla.emit_value(&mut value))?;
+                let [byte] = value;
+                Some(byte)
+            }
+            _ => None,
+        })
+    };
+    let kind = of([CTA_PROTO_ICMP_TYPE, CTA_PROTO_ICMPV6_TYPE])?;
+    Some(u16::from_be_bytes([kind, of([CTA_PROTO_ICMP_CODE, CTA_PROTO_ICMPV6_CODE])?]))
 }

@@ -6,22 +6,28 @@ use std::io;
 
 use netlink_packet_core::{DefaultNla, Emitable, NLM_F_ACK, NLM_F_CREATE, Nla};
 use netlink_packet_netfilter::nftables::{
-    DataAttribute, ListAttribute, NfTablesMessage, SetElementAttribute, SetElementList,
-    SetElementMessage,
+    DataAttribute, ListAttribute, NfTablesMessage, SetElementAttribute, SetElementFlags,
+    SetElementList, SetElementMessage, Verdict, VerdictAttribute,
 };
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use postern_model::resource::Element;
 
-use super::codec::{Raw, encode};
+use super::codec::{Raw, Value, encode};
 use super::error::{Action, NftError};
-use super::schema::{SetSpec, TABLE, Table};
+use super::rules_policy::{ISOLATED_IN, ISOLATED_OUT, REJECT};
+use super::schema::{Kind, SetSpec, TABLE, Table};
 use super::socket::{Answer, Frame, NetfilterSocket};
 
 /// `NFNL_SUBSYS_NFTABLES`.
 const SUBSYSTEM: u16 = 10;
 /// `NFT_MSG_DESTROYSETELEM`, since Linux 6.3.
 const DESTROY_SET_ELEMENT: u8 = 30;
+const NFTA_DATA_VALUE: u16 = 1;
+/// `NF_DROP`.
+const DROP: u32 = 0;
+/// `NF_ACCEPT`.
+const ACCEPT: u32 = 1;
 /// Headers of netlink and netfilter.
 const HEADERS: usize = 20;
 /// An attribute's length is 16 bits: the list of elements has less than this.
@@ -52,11 +58,10 @@ struct Message {
 struct Subject {
     action: Action,
     set: &'static str,
-    /// In the message's order.
-    elements: Vec<Element>,
-    /// Where the first element begins, in bytes, and how long each is.
+    /// Where the first element begins, in bytes.
     first: usize,
-    stride: usize,
+    /// In the message's order, each with where it ends.
+    elements: Vec<(Element, usize)>,
 }
 
 impl Changes {
@@ -101,24 +106,37 @@ impl Changes {
     }
 
     fn push(&mut self, verb: Verb, set: &'static SetSpec, elements: &[(Element, Raw)]) {
-        let entries: Vec<_> = elements.iter().map(|(_, raw)| entry(verb, raw)).collect();
-        // All elements of a set are of one length.
-        let stride = entries.first().map_or(1, Emitable::buffer_len);
-        let at_most = (LIST_LIMIT / stride).max(1);
-        for (entries, elements) in entries.chunks(at_most).zip(elements.chunks(at_most)) {
-            let message = verb.message(set, entries.to_vec());
-            let first = (HEADERS + message.buffer_len()).saturating_sub(entries.len() * stride);
-            let subject = Subject {
-                action: verb.action(),
-                set: set.name,
-                elements: elements.iter().map(|(element, _)| element.clone()).collect(),
-                first,
-                stride,
-            };
-            let frame = Frame::new(in_table(set.table, message), NLM_F_CREATE);
-            self.0.push(Message { frame, subject: Some(subject) });
+        let mut list = List::default();
+        for (element, raw) in elements {
+            let entries = entries(verb, set, raw);
+            let length = entries.iter().map(Emitable::buffer_len).sum::<usize>();
+            if list.length + length > LIST_LIMIT {
+                self.close(verb, set, std::mem::take(&mut list));
+            }
+            list.length += length;
+            list.entries.extend(entries);
+            list.elements.push((element.clone(), list.length));
         }
+        self.close(verb, set, list);
     }
+
+    fn close(&mut self, verb: Verb, set: &'static SetSpec, list: List) {
+        let message = verb.message(set, list.entries);
+        let first = (HEADERS + message.buffer_len()).saturating_sub(list.length);
+        let elements = list.elements.into_iter().map(|(element, end)| (element, first + end));
+        let subject =
+            Subject { action: verb.action(), set: set.name, first, elements: elements.collect() };
+        let frame = Frame::new(in_table(set.table, message), NLM_F_CREATE);
+        self.0.push(Message { frame, subject: Some(subject) });
+    }
+}
+
+/// What one message lists.
+#[derive(Default)]
+struct List {
+    entries: Vec<ListAttribute<SetElementAttribute>>,
+    elements: Vec<(Element, usize)>,
+    length: usize,
 }
 
 /// The elements of one set.
@@ -175,13 +193,69 @@ impl Verb {
     }
 }
 
-fn entry(verb: Verb, raw: &Raw) -> ListAttribute<SetElementAttribute> {
-    let value = |bytes: &[u8]| DataAttribute::Value(bytes.to_vec());
-    let mut attributes = vec![SetElementAttribute::Key(value(&raw.key))];
-    if matches!(verb, Verb::Add(_)) && !raw.value.is_empty() {
-        attributes.push(SetElementAttribute::Data(value(&raw.value)));
+/// What an element is in a list: one entry, or of a span two.
+fn entries(verb: Verb, set: &SetSpec, raw: &Raw) -> Vec<ListAttribute<SetElementAttribute>> {
+    let key = |bytes: &[u8]| SetElementAttribute::Key(DataAttribute::Value(bytes.to_vec()));
+    let mut attributes = vec![key(&raw.key)];
+    let mut more = None;
+    match (&raw.end, set.kind) {
+        (Some(last), Kind::Spans) => {
+            more = successor(last).map(|past| {
+                let flags = SetElementAttribute::Flags(SetElementFlags::IntervalEnd);
+                ListAttribute::Element(vec![key(&past), flags])
+            });
+        }
+        (Some(end), _) => {
+            let end = DefaultNla::new(NFTA_DATA_VALUE, end.clone());
+            attributes.push(SetElementAttribute::KeyEnd(vec![end]));
+        }
+        (None, _) => {}
     }
-    ListAttribute::Element(attributes)
+    if matches!(verb, Verb::Add(_)) {
+        attributes.extend(data(set, &raw.value).map(SetElementAttribute::Data));
+    }
+    std::iter::once(ListAttribute::Element(attributes)).chain(more).collect()
+}
+
+fn data(set: &SetSpec, value: &Value) -> Option<DataAttribute> {
+    let verdict = match value {
+        Value::None => return None,
+        Value::Bytes(bytes) => return Some(DataAttribute::Value(bytes.clone())),
+        Value::Verdict(verdict) => verdict,
+    };
+    let (code, chain) = kernel_verdict(*verdict, set);
+    let mut attributes = vec![VerdictAttribute::Code(code)];
+    attributes.extend(chain.map(|chain| VerdictAttribute::Chain(chain.to_owned())));
+    Some(DataAttribute::Verdict(attributes))
+}
+
+/// A verdict as the kernel has it: a code, and perhaps the chain that goes on.
+pub(super) fn kernel_verdict(
+    verdict: postern_model::resource::Verdict,
+    set: &SetSpec,
+) -> (Verdict, Option<&'static str>) {
+    use postern_model::resource::Verdict as Model;
+    let isolated = if set.name.starts_with("in") { ISOLATED_IN } else { ISOLATED_OUT };
+    match verdict {
+        Model::Drop => (Verdict::Other(DROP), None),
+        Model::Accept => (Verdict::Other(ACCEPT), None),
+        Model::Return => (Verdict::Return, None),
+        Model::Reject => (Verdict::Goto, Some(REJECT)),
+        Model::Isolated => (Verdict::Goto, Some(isolated)),
+    }
+}
+
+/// The next key; none after the last one.
+fn successor(key: &[u8]) -> Option<Vec<u8>> {
+    let mut next = key.to_vec();
+    for byte in next.iter_mut().rev() {
+        let (more, over) = byte.overflowing_add(1);
+        *byte = more;
+        if !over {
+            return Some(next);
+        }
+    }
+    None
 }
 
 /// An attribute for a message that the netlink crate has no type for.
@@ -251,9 +325,10 @@ fn judge(answers: Vec<Answer>, messages: &BTreeMap<u32, &Message>) -> Result<(),
 impl Subject {
     fn refused(&self, offset: Option<usize>, source: io::Error) -> NftError {
         let (action, set) = (self.action, self.set);
-        let index = offset.and_then(|at| at.checked_sub(self.first)).map(|at| at / self.stride);
-        match index.and_then(|index| self.elements.get(index)) {
-            Some(element) => {
+        let offset = offset.filter(|at| *at >= self.first);
+        let found = offset.and_then(|at| self.elements.iter().find(|(_, end)| at < *end));
+        match found {
+            Some((element, _)) => {
                 NftError::Element { action, element: Box::new(element.clone()), source }
             }
             None => NftError::Set { action, set, source },
@@ -338,8 +413,8 @@ mod tests {
         let mut seen = 0;
         for message in &changes.0 {
             let subject = message.subject.as_ref().unwrap();
-            let end = subject.first + subject.elements.len() * subject.stride;
-            assert_eq!(end, message.frame.length());
+            let (_, end) = subject.elements.last().unwrap();
+            assert_eq!(*end, message.frame.length());
             assert!(message.frame.length() <= LIST_LIMIT + 100);
             seen += subject.elements.len();
         }

@@ -23,6 +23,28 @@ pub struct Nft {
     removal: Removal,
 }
 
+/// A change that is on its way.
+#[must_use]
+pub struct Submitted(Result<Option<oneshot::Receiver<Result<(), NftError>>>, NftError>);
+
+impl Submitted {
+    /// Waits until it is in force.
+    ///
+    /// # Errors
+    /// As of [`Nft::commit`].
+    pub async fn done(self) -> Result<(), NftError> {
+        match self.0? {
+            Some(result) => result.await.map_err(|_| NftError::Stopped)?,
+            None => Ok(()),
+        }
+    }
+
+    /// One that changes nothing, or was carried out at once.
+    pub(crate) const fn nothing() -> Self {
+        Self(Ok(None))
+    }
+}
+
 impl Nft {
     /// Opens the tables of the calling thread's namespace; they need not be there yet.
     ///
@@ -76,13 +98,22 @@ impl Nft {
     /// - [`NftError::Socket`]: the kernel is short of memory, or the call is of more than
     ///   some half a million elements.
     pub async fn commit(&self, remove: &[Element], add: &[Element]) -> Result<(), NftError> {
-        let changes = Changes::new(remove, add, self.removal)?;
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let (reply, result) = oneshot::channel();
-        self.ask(Job::Commit(Call { changes, reply }))?;
-        result.await.map_err(|_| NftError::Stopped)?
+        self.submit(remove, add).done().await
+    }
+
+    /// As [`Nft::commit`], but returns at once: whoever submits under a lock has what he
+    /// submits carried out in the lock's order.
+    pub fn submit(&self, remove: &[Element], add: &[Element]) -> Submitted {
+        let ask = || {
+            let changes = Changes::new(remove, add, self.removal)?;
+            if changes.is_empty() {
+                return Ok(None);
+            }
+            let (reply, result) = oneshot::channel();
+            self.ask(Job::Commit(Call { changes, reply }))?;
+            Ok(Some(result))
+        };
+        Submitted(ask())
     }
 
     /// Every element of every set and map. Linear in what is there.

@@ -5,8 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use postern_model::mac::MacAddr;
 use postern_model::name::{IFNAME_MAX, IfName};
 use postern_model::network::Family;
+use postern_model::policy::Direction::{Egress, Ingress};
+use postern_model::policy::Match;
 use postern_model::port::Protocol;
-use postern_model::resource::Element;
+use postern_model::resource::{Decision, Element, Verdict};
+
+use super::schema::{Field, Kind, SetSpec};
 
 /// `IFNAMSIZ`: a name in a key is this long, filled up with zeros.
 const NAME_LENGTH: usize = IFNAME_MAX + 1;
@@ -15,8 +19,18 @@ const NAME_LENGTH: usize = IFNAME_MAX + 1;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Raw {
     pub(super) key: Vec<u8>,
-    /// Empty where the set is no map.
-    pub(super) value: Vec<u8>,
+    /// Where the key is a range: its other end, which is a part of it.
+    pub(super) end: Option<Vec<u8>>,
+    pub(super) value: Value,
+}
+
+/// What a map has for a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    /// The set is no map.
+    None,
+    Bytes(Vec<u8>),
+    Verdict(Verdict),
 }
 
 /// The bytes of an element; none if its two addresses are of different families, for
@@ -34,7 +48,18 @@ pub(super) fn encode(element: &Element) -> Option<Raw> {
         Element::PortMac(name, mac) => key.name(name).mac(*mac).key(),
         Element::Guard(name, mac, ip) => key.name(name).mac(*mac).ip(*ip).key(),
         Element::Endpoint(ip, name) => key.ip(*ip).name(name).key(),
-        Element::OffGateway(ip) => key.ip(*ip).key(),
+        Element::OffGateway(ip) | Element::Policed(_, ip) | Element::Isolated(_, ip) => {
+            key.ip(*ip).key()
+        }
+        Element::Identity(ip, identity) => key.ip(*ip).to(Fields::default().identity(*identity)),
+        Element::PrefixIdentity { first, last, identity } => {
+            if first.is_ipv4() != last.is_ipv4() {
+                return None;
+            }
+            let end = Some(Fields::default().ip(*last).0);
+            Raw { end, ..key.ip(*first).to(Fields::default().identity(*identity)) }
+        }
+        Element::Decision(decision) => decide(decision),
         Element::Link { from, to, protocol, port } => {
             if from.is_ipv4() != to.is_ipv4() {
                 return None;
@@ -53,38 +78,117 @@ pub(super) fn encode(element: &Element) -> Option<Raw> {
     Some(raw)
 }
 
+fn decide(decision: &Decision) -> Raw {
+    let Decision { subject, peer, what, verdict, direction: _ } = decision;
+    let range = what.filter(|what| what.first != what.last);
+    let key = |number: Option<u16>| {
+        let key = Fields::default().ip(*subject);
+        let key = match peer {
+            // Where there are ranges, `nft` has every field in the order of the network.
+            Some(peer) if range.is_some() => key.push(&peer.to_be_bytes()),
+            Some(peer) => key.identity(*peer),
+            None => key,
+        };
+        match (what, number) {
+            (Some(what), Some(number)) => key.push(&[what.protocol]).port(number).0,
+            _ => key.0,
+        }
+    };
+    Raw {
+        key: key(what.map(|what| what.first)),
+        end: range.map(|what| key(Some(what.last))),
+        value: Value::Verdict(*verdict),
+    }
+}
+
 /// The strict inverse of [`encode`]; none if the bytes are of no element that we would
 /// have put into that set.
 pub(super) fn decode(set: &str, raw: &Raw) -> Option<Element> {
-    let mut key = Reader(&raw.key);
-    let mut value = Reader(&raw.value);
+    let spec = SetSpec::find(set)?;
+    let bytes = match (&raw.value, spec.value) {
+        (Value::Verdict(verdict), [Field::Verdict]) => {
+            return decision(spec, raw, *verdict).map(Element::Decision);
+        }
+        (Value::None, []) => &[][..],
+        (Value::Bytes(bytes), [_, ..]) => bytes.as_slice(),
+        _ => return None,
+    };
+    let (mut key, mut value) = (Reader(&raw.key), Reader(bytes));
+    let family = |four: &str| if set == four { Family::V4 } else { Family::V6 };
     let element = match set {
         "bridges" => Element::Bridge(key.same_name()?),
         "neighbours" => Element::Neighbours(key.same_name()?),
         "open" => Element::Open(key.name()?),
         "internal" => Element::Internal(key.name()?),
         "direct" => Element::Direct(key.name()?),
-        "masquerade4" => Element::Masquerade(Family::V4, key.name()?),
-        "masquerade6" => Element::Masquerade(Family::V6, key.name()?),
-        "snat4" => Element::Snat(key.name()?, value.ip(Family::V4)?),
-        "snat6" => Element::Snat(key.name()?, value.ip(Family::V6)?),
+        "masquerade4" | "masquerade6" => Element::Masquerade(family("masquerade4"), key.name()?),
+        "snat4" | "snat6" => Element::Snat(key.name()?, value.ip(family("snat4"))?),
         "port" => Element::Port(key.name()?),
         "port-mac" => Element::PortMac(key.name()?, key.mac()?),
-        "guard4" => Element::Guard(key.name()?, key.mac()?, key.ip(Family::V4)?),
-        "guard6" => Element::Guard(key.name()?, key.mac()?, key.ip(Family::V6)?),
-        "endpoint4" => Element::Endpoint(key.ip(Family::V4)?, key.name()?),
-        "endpoint6" => Element::Endpoint(key.ip(Family::V6)?, key.name()?),
-        "off-gateway4" => Element::OffGateway(key.ip(Family::V4)?),
-        "off-gateway6" => Element::OffGateway(key.ip(Family::V6)?),
-        "link4" => link(Family::V4, &mut key)?,
-        "link6" => link(Family::V6, &mut key)?,
-        "publish4" => published(key.host(Family::V4)?, &mut key, &mut value)?,
-        "publish6" => published(key.host(Family::V6)?, &mut key, &mut value)?,
-        "publish4-any" => published(Family::V4.unspecified(), &mut key, &mut value)?,
-        "publish6-any" => published(Family::V6.unspecified(), &mut key, &mut value)?,
+        "guard4" | "guard6" => Element::Guard(key.name()?, key.mac()?, key.ip(family("guard4"))?),
+        "endpoint4" | "endpoint6" => Element::Endpoint(key.ip(family("endpoint4"))?, key.name()?),
+        "off-gateway4" | "off-gateway6" => Element::OffGateway(key.ip(family("off-gateway4"))?),
+        "link4" | "link6" => link(family("link4"), &mut key)?,
+        "publish4" | "publish6" => published(key.host(family("publish4"))?, &mut key, &mut value)?,
+        "publish4-any" | "publish6-any" => {
+            published(family("publish4-any").unspecified(), &mut key, &mut value)?
+        }
+        "identity4" | "identity6" => {
+            Element::Identity(key.ip(family("identity4"))?, value.identity()?)
+        }
+        "prefix4" | "prefix6" => {
+            let family = family("prefix4");
+            let mut end = Reader(raw.end.as_deref()?);
+            let (first, last) = (key.ip(family)?, end.ip(family)?);
+            let element = Element::PrefixIdentity { first, last, identity: value.identity()? };
+            let whole = first <= last && key.0.is_empty() && end.0.is_empty() && value.0.is_empty();
+            return whole.then_some(element);
+        }
+        "policed-in4" | "policed-in6" => Element::Policed(Ingress, key.ip(family("policed-in4"))?),
+        "policed-out4" | "policed-out6" => {
+            Element::Policed(Egress, key.ip(family("policed-out4"))?)
+        }
+        "isolated-in4" | "isolated-in6" => {
+            Element::Isolated(Ingress, key.ip(family("isolated-in4"))?)
+        }
+        "isolated-out4" | "isolated-out6" => {
+            Element::Isolated(Egress, key.ip(family("isolated-out4"))?)
+        }
         _ => return None,
     };
-    (key.0.is_empty() && value.0.is_empty()).then_some(element)
+    (raw.end.is_none() && key.0.is_empty() && value.0.is_empty()).then_some(element)
+}
+
+fn decision(set: &SetSpec, raw: &Raw, verdict: Verdict) -> Option<Decision> {
+    let mut key = Reader(&raw.key);
+    let family = if set.key.first() == Some(&Field::V4) { Family::V4 } else { Family::V6 };
+    let subject = key.ip(family)?;
+    let peer = match set.key.contains(&Field::Identity) {
+        true if set.kind == Kind::Ranges => Some(u32::from_be_bytes(key.take()?)),
+        true => Some(key.identity()?),
+        false => None,
+    };
+    let what = match set.key.contains(&Field::Port) {
+        true => {
+            let ([protocol], first) = (key.take()?, key.port()?);
+            Some(Match { protocol, first, last: last(raw, first)? })
+        }
+        false => None,
+    };
+    let direction = if set.name.starts_with("in") { Ingress } else { Egress };
+    let decision = Decision { direction, subject, peer, what, verdict };
+    // Kept to what is said in one way only.
+    let same = decision.set() == set.name && decide(&decision) == *raw;
+    (same && key.0.is_empty()).then_some(decision)
+}
+
+/// The highest number of a range whose key begins as that of its first one.
+fn last(raw: &Raw, first: u16) -> Option<u16> {
+    let Some(end) = &raw.end else { return Some(first) };
+    let at = raw.key.len().checked_sub(4)?;
+    let same = end.get(..at)? == raw.key.get(..at)?;
+    let last = Reader(end.get(at..)?).port()?;
+    (same && first < last).then_some(last)
 }
 
 fn link(family: Family, key: &mut Reader<'_>) -> Option<Element> {
@@ -139,16 +243,21 @@ impl Fields {
         self.push(&[protocol.number()])
     }
 
+    /// As the kernel has a packet's priority: in the machine's own order.
+    fn identity(self, identity: u32) -> Self {
+        self.push(&identity.to_ne_bytes())
+    }
+
     fn port(self, port: u16) -> Self {
         self.push(&port.to_be_bytes())
     }
 
     fn key(self) -> Raw {
-        self.to(Self::default())
+        Raw { key: self.0, end: None, value: Value::None }
     }
 
     fn to(self, value: Self) -> Raw {
-        Raw { key: self.0, value: value.0 }
+        Raw { key: self.0, end: None, value: Value::Bytes(value.0) }
     }
 }
 
@@ -198,6 +307,10 @@ impl Reader<'_> {
         Protocol::from_number(number)
     }
 
+    fn identity(&mut self) -> Option<u32> {
+        self.take().map(u32::from_ne_bytes)
+    }
+
     fn port(&mut self) -> Option<u16> {
         self.take().map(u16::from_be_bytes)
     }
@@ -208,7 +321,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::nft::schema::SetSpec;
 
     fn name() -> impl Strategy<Value = IfName> {
         "[a-z][a-z0-9.-]{0,14}".prop_filter_map("reserved", |text| text.parse().ok())
@@ -261,6 +373,42 @@ mod tests {
         })
     }
 
+    fn policies() -> impl Strategy<Value = Element> {
+        let direction = || prop::sample::select(&[Ingress, Egress]);
+        let verdict = prop::sample::select(&[
+            Verdict::Accept,
+            Verdict::Drop,
+            Verdict::Reject,
+            Verdict::Return,
+            Verdict::Isolated,
+        ]);
+        let what = (any::<u8>(), any::<u16>(), any::<u16>()).prop_map(|(protocol, a, b)| Match {
+            protocol,
+            first: a.min(b),
+            last: a.max(b),
+        });
+        let peer = prop::option::of(any::<u32>());
+        let what = prop::option::of(what);
+        let decision = (direction(), any_ip(), peer, what, verdict).prop_map(
+            |(direction, subject, peer, what, verdict)| {
+                Element::Decision(Decision { direction, subject, peer, what, verdict })
+            },
+        );
+        let span = family().prop_flat_map(|family| (ip(family), ip(family)));
+        let span = (span, any::<u32>()).prop_map(|((a, b), identity)| Element::PrefixIdentity {
+            first: a.min(b),
+            last: a.max(b),
+            identity,
+        });
+        prop_oneof![
+            (any_ip(), any::<u32>()).prop_map(|(ip, identity)| Element::Identity(ip, identity)),
+            (direction(), any_ip()).prop_map(|(of, ip)| Element::Policed(of, ip)),
+            (direction(), any_ip()).prop_map(|(of, ip)| Element::Isolated(of, ip)),
+            span,
+            decision,
+        ]
+    }
+
     fn element() -> impl Strategy<Value = Element> {
         prop_oneof![
             name().prop_map(Element::Bridge),
@@ -275,6 +423,7 @@ mod tests {
             (name(), mac(), any_ip()).prop_map(|(name, mac, ip)| Element::Guard(name, mac, ip)),
             (any_ip(), name()).prop_map(|(ip, name)| Element::Endpoint(ip, name)),
             any_ip().prop_map(Element::OffGateway),
+            policies(),
             linked(),
             published(),
         ]
@@ -286,7 +435,7 @@ mod tests {
             let raw = encode(&element).expect("of one family");
             prop_assert_eq!(decode(element.set(), &raw), Some(element.clone()));
             let set = SetSpec::find(element.set()).expect("every element has a set");
-            prop_assert_eq!(set.is_map(), !raw.value.is_empty());
+            prop_assert_eq!(set.is_map(), raw.value != Value::None);
         }
 
         #[test]
@@ -295,7 +444,8 @@ mod tests {
             key in prop::collection::vec(prop_oneof![Just(0u8), Just(b'a'), any::<u8>()], 0..48),
             value in prop::collection::vec(any::<u8>(), 0..24),
         ) {
-            let raw = Raw { key, value };
+            let value = if value.is_empty() { Value::None } else { Value::Bytes(value) };
+            let raw = Raw { key, end: None, value };
             if let Some(element) = decode(set.name, &raw) {
                 prop_assert_eq!(element.set(), set.name);
                 prop_assert_eq!(encode(&element), Some(raw));
@@ -310,7 +460,8 @@ mod tests {
             bytes.resize(16, 0);
             bytes
         };
-        let decodes = |set, key: Vec<u8>| decode(set, &Raw { key, value: Vec::new() }).is_some();
+        let decodes =
+            |set, key: Vec<u8>| decode(set, &Raw { key, end: None, value: Value::None }).is_some();
         assert!(decodes("open", name(b"br0")));
         assert!(!decodes("open", name(b"br0\0x")), "bytes behind the name");
         assert!(!decodes("open", name(b"")), "no name");

@@ -8,12 +8,13 @@ use netlink_packet_netfilter::nftables::{
     NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute, SetElementList, SetElementMessage,
     SetMessage,
 };
-use postern_model::resource::Element;
+use postern_model::resource::{Element, Verdict};
 
 use super::advert;
 use super::batch::in_table;
+use super::batch::kernel_verdict;
 use super::chain::chains;
-use super::codec::{Raw, decode};
+use super::codec::{Raw, Value, decode};
 use super::rules_bridge::ADVERT;
 use super::schema::{Kind, SETS, SetSpec, TABLE, Table};
 use super::socket::{NetfilterSocket, Reply, nested};
@@ -22,7 +23,14 @@ const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_SET_ELEM_KEY: u16 = 1;
 const NFTA_SET_ELEM_DATA: u16 = 2;
+const NFTA_SET_ELEM_FLAGS: u16 = 3;
+const NFTA_SET_ELEM_KEY_END: u16 = 10;
 const NFTA_DATA_VALUE: u16 = 1;
+const NFTA_DATA_VERDICT: u16 = 2;
+const NFTA_VERDICT_CODE: u16 = 1;
+const NFTA_VERDICT_CHAIN: u16 = 2;
+/// `NFT_SET_ELEM_INTERVAL_END`.
+const INTERVAL_END: u32 = 1;
 const NFTA_SET_NAME: u16 = 2;
 const NFTA_RULE_CHAIN: u16 = 2;
 const NFTA_RULE_USERDATA: u16 = 7;
@@ -31,8 +39,12 @@ const NFTA_RULE_USERDATA: u16 = 7;
 /// out, with a warning.
 pub(super) fn elements(socket: &mut NetfilterSocket) -> io::Result<Vec<Element>> {
     let mut elements = Vec::new();
-    for set in SETS.iter().filter(|set| set.kind == Kind::Elements) {
-        for raw in raw_elements(socket, set)? {
+    for set in SETS.iter().filter(|set| set.has_elements()) {
+        let mut raws = raw_elements(socket, set)?;
+        if set.kind == Kind::Spans {
+            raws = spans(raws);
+        }
+        for Entry { raw, .. } in raws {
             match decode(set.name, &raw) {
                 Some(element) => elements.push(element),
                 None => tracing::warn!(set = set.name, ?raw, "an element that nobody put there"),
@@ -47,24 +59,88 @@ pub(super) fn is_filled(socket: &mut NetfilterSocket, set: &SetSpec) -> io::Resu
     Ok(!raw_elements(socket, set)?.is_empty())
 }
 
-fn raw_elements(socket: &mut NetfilterSocket, set: &SetSpec) -> io::Result<Vec<Raw>> {
+/// An element as it is listed.
+#[derive(Debug)]
+struct Entry {
+    raw: Raw,
+    /// It is the end of a span, and no element of its own.
+    past: bool,
+}
+
+fn raw_elements(socket: &mut NetfilterSocket, set: &SetSpec) -> io::Result<Vec<Entry>> {
     let attributes =
         vec![SetElementList::Table(TABLE.to_owned()), SetElementList::Set(set.name.to_owned())];
     let request = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
     let pieces = socket.dump(&in_table(set.table, request), |reply| {
         let lists = reply.all(NFTA_SET_ELEM_LIST_ELEMENTS);
         let entries = lists.flat_map(|list| nested(list, NFTA_LIST_ELEM));
-        Some(entries.map(raw).collect::<Vec<_>>())
+        Some(entries.map(entry).collect::<Vec<_>>())
     })?;
     Ok(pieces.into_iter().flatten().collect())
 }
 
-fn raw(entry: &[u8]) -> Raw {
-    let value = |kind| {
-        let data = nested(entry, kind).next().unwrap_or_default();
-        nested(data, NFTA_DATA_VALUE).next().unwrap_or_default().to_vec()
+fn entry(entry: &[u8]) -> Entry {
+    let field = |kind| nested(entry, kind).next();
+    let bytes = |data: &[u8]| nested(data, NFTA_DATA_VALUE).next().map(<[u8]>::to_vec);
+    let data = field(NFTA_SET_ELEM_DATA).unwrap_or_default();
+    let value = match (nested(data, NFTA_DATA_VERDICT).next(), bytes(data)) {
+        (Some(verdict), _) => known_verdict(verdict).map_or(Value::None, Value::Verdict),
+        (None, Some(bytes)) => Value::Bytes(bytes),
+        (None, None) => Value::None,
     };
-    Raw { key: value(NFTA_SET_ELEM_KEY), value: value(NFTA_SET_ELEM_DATA) }
+    let raw = Raw {
+        key: field(NFTA_SET_ELEM_KEY).and_then(bytes).unwrap_or_default(),
+        end: field(NFTA_SET_ELEM_KEY_END).and_then(bytes),
+        value,
+    };
+    let flags = field(NFTA_SET_ELEM_FLAGS).and_then(|flags| flags.first_chunk().copied());
+    Entry { raw, past: u32::from_be_bytes(flags.unwrap_or_default()) & INTERVAL_END != 0 }
+}
+
+fn known_verdict(data: &[u8]) -> Option<Verdict> {
+    let code = nested(data, NFTA_VERDICT_CODE).next()?.first_chunk().copied()?;
+    let chain = nested(data, NFTA_VERDICT_CHAIN).next().and_then(|name| parse_string(name).ok());
+    let known =
+        [Verdict::Accept, Verdict::Drop, Verdict::Reject, Verdict::Return, Verdict::Isolated];
+    let sets = ["in4", "out4"].map(SetSpec::find);
+    known.into_iter().find(|verdict| {
+        sets.into_iter().flatten().any(|set| {
+            let (of, to) = kernel_verdict(*verdict, set);
+            u32::from(of) == u32::from_be_bytes(code) && to == chain.as_deref()
+        })
+    })
+}
+
+/// The spans of a listing: what begins ends before the next thing begins or ends.
+fn spans(mut entries: Vec<Entry>) -> Vec<Entry> {
+    // Where one ends and another begins, the end comes first.
+    entries.sort_by(|a, b| (&a.raw.key, !a.past).cmp(&(&b.raw.key, !b.past)));
+    let next: Vec<Option<Vec<u8>>> = entries
+        .iter()
+        .skip(1)
+        .map(|entry| predecessor(&entry.raw.key))
+        .chain(std::iter::once(None))
+        .collect();
+    let ended = entries.into_iter().zip(next).filter(|(entry, _)| !entry.past);
+    ended
+        .map(|(Entry { raw, past }, last)| {
+            let greatest = vec![u8::MAX; raw.key.len()];
+            Entry { raw: Raw { end: Some(last.unwrap_or(greatest)), ..raw }, past }
+        })
+        .collect()
+}
+
+/// The key before; none before the first one.
+fn predecessor(key: &[u8]) -> Option<Vec<u8>> {
+    let mut before = key.to_vec();
+    for byte in before.iter_mut().rev() {
+        let (less, under) = byte.overflowing_sub(1);
+        *byte = less;
+        if !under {
+            return Some(before);
+        }
+    }
+    None
 }
 
 /// Whether both tables have every set, and every chain its rules, told by their comments,

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 
 use nftables::expr::{
-    CT, Expression, Fib, FibFlag, FibResult, Map, Meta, MetaKey, NamedExpression, Payload,
-    PayloadField, Prefix, SetItem,
+    BinaryOperation, CT, Expression, Fib, FibFlag, FibResult, Map, Meta, MetaKey, NamedExpression,
+    Payload, PayloadField, Prefix, SetItem,
 };
-use nftables::stmt::{JumpTarget, Match, NAT, NATFamily, Operator, Statement};
+use nftables::stmt::{
+    JumpTarget, Mangle, Match, NAT, NATFamily, Operator, Reject, RejectType, Statement, VerdictMap,
+};
 use postern_model::network::Family;
 
 pub(super) type Expr = Expression<'static>;
@@ -58,10 +60,14 @@ pub(super) const fn is_not(left: Expr, right: Expr) -> Stmt {
     Statement::Match(Match { left, right, op: Operator::NEQ })
 }
 
+/// A field of the packet's flow, as `ct state`.
+pub(super) fn ct_field(key: &'static str) -> Expr {
+    Expression::Named(NamedExpression::CT(CT { key: key.into(), family: None, dir: None }))
+}
+
 /// One bit of a conntrack field, as `ct status dnat`.
 pub(super) fn ct(key: &'static str, bits: &[&'static str]) -> Stmt {
-    let left =
-        Expression::Named(NamedExpression::CT(CT { key: key.into(), family: None, dir: None }));
+    let left = ct_field(key);
     let right = Expression::List(bits.iter().map(|bit| text(bit)).collect());
     Statement::Match(Match { left, right, op: Operator::IN })
 }
@@ -104,6 +110,46 @@ fn nat(family: Family, key: Expr, map: &'static str) -> NAT<'static> {
         Family::V6 => NATFamily::IP6,
     };
     NAT { addr: Some(Expression::Named(target)), family: Some(family), port: None, flags: None }
+}
+
+/// Notes an identity with the packet: in its priority for queueing, which every rule can
+/// look up, hardly anybody reads, and [`super::rules_inet`] sets back. Marks are others' to
+/// route by, and `nft` 1.0.6 cannot list rules that hold values in registers.
+pub(super) fn note(identity: Expr) -> Stmt {
+    Statement::Mangle(Mangle { key: noted(), value: identity })
+}
+
+/// What [`note`] noted.
+pub(super) const fn noted() -> Expr {
+    meta(MetaKey::Priority)
+}
+
+pub(super) const fn number(number: u32) -> Expr {
+    Expression::Number(number)
+}
+
+/// What a map has for a key.
+pub(super) fn looked_up(key: Expr, map: &'static str) -> Expr {
+    Expression::Named(NamedExpression::Map(Box::new(Map { key, data: text(map) })))
+}
+
+/// Does what a map of verdicts has for a key.
+pub(super) fn verdict(key: Expr, map: &'static str) -> Stmt {
+    Statement::VerdictMap(VerdictMap { key, data: text(map) })
+}
+
+/// TCP that begins in the middle: of FIN, SYN, RST and ACK, not SYN alone.
+pub(super) fn mid_stream() -> Stmt {
+    let flags = BinaryOperation::AND(field("tcp", "flags"), number(0x17));
+    is_not(Expression::BinaryOperation(Box::new(flags)), number(0x02))
+}
+
+pub(super) const fn reject() -> Stmt {
+    Statement::Reject(None)
+}
+
+pub(super) const fn reset() -> Stmt {
+    Statement::Reject(Some(Reject { _type: Some(RejectType::TCPReset), expr: None }))
 }
 
 pub(super) const fn masquerade() -> Stmt {

@@ -1,21 +1,29 @@
-//! The maps that `nft` cannot be asked for: those whose values have two fields.
+//! The maps that `nft` cannot be asked for: those whose values have two fields, are
+//! verdicts or are identities, and those with ranges.
 //!
-//! `nft` 1.0.6 reads such a map from JSON as a set, and then crashes on the rule that
-//! uses it. So these maps are declared over netlink, before the ruleset that uses them.
+//! `nft` 1.0.6 reads a map with two fields a value from JSON as a set, and then crashes on
+//! the rule that uses it; the crate that speaks its JSON has no words for the others. So
+//! these maps are declared over netlink, before the ruleset that uses them.
 
+use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED};
 use netlink_packet_netfilter::nftables::{
-    NfTablesMessage, SetAttribute, SetFlags, SetMessage, TableAttribute, TableMessage,
+    NfTablesMessage, SetAttribute, SetDescription, SetFlags, SetMessage, TableAttribute,
+    TableMessage,
 };
-use nftables::schema::SetType;
 
-use super::schema::{SETS, SetSpec, TABLE};
+use super::schema::{Field, Kind, SETS, SetSpec, TABLE};
 
 /// `TYPE_BITS` of `nft`: what one field takes in the number of a type.
 const TYPE_BITS: u32 = 6;
+/// `NFT_DATA_VERDICT`.
+const VERDICT: u32 = 0xffff_ff00;
+const NFTA_LIST_ELEM: u16 = 1;
+const NFTA_SET_FIELD_LEN: u16 = 1;
 
 /// Whether the ruleset cannot declare the set.
-pub(super) const fn is_native(set: &SetSpec) -> bool {
-    set.value.len() > 1
+pub(super) fn is_native(set: &SetSpec) -> bool {
+    let unspeakable = |field: &Field| matches!(field, Field::Identity | Field::Verdict);
+    set.value.len() > 1 || set.value.iter().chain(set.key).any(unspeakable)
 }
 
 /// Declares the `inet` table and its maps. That they are there already is no error; nor do
@@ -28,39 +36,70 @@ pub(super) fn declare() -> Vec<NfTablesMessage> {
 }
 
 fn declaration(set: &SetSpec, id: u32) -> SetMessage {
-    let attributes = vec![
+    let flags = match set.kind {
+        Kind::Elements | Kind::Prefixes => SetFlags::Map,
+        Kind::Spans => SetFlags::Map | SetFlags::Interval,
+        Kind::Ranges => SetFlags::Map | SetFlags::Interval | SetFlags::Concat,
+    };
+    let mut attributes = vec![
         SetAttribute::Table(TABLE.to_owned()),
         SetAttribute::Name(set.name.to_owned()),
         SetAttribute::Id(id),
-        SetAttribute::Flags(SetFlags::Map),
+        SetAttribute::Flags(flags),
         SetAttribute::KeyType(number(set.key)),
         SetAttribute::KeyLen(length(set.key)),
-        SetAttribute::DataType(number(set.value)),
-        SetAttribute::DataLen(length(set.value)),
     ];
+    if set.value == [Field::Verdict] {
+        attributes.push(SetAttribute::DataType(VERDICT));
+    } else {
+        attributes.push(SetAttribute::DataType(number(set.value)));
+        attributes.push(SetAttribute::DataLen(length(set.value)));
+    }
+    if set.kind == Kind::Ranges {
+        attributes.push(SetAttribute::Description(vec![SetDescription::Concat(lengths(set.key))]));
+    }
     SetMessage { attributes }
 }
 
-/// The number by which `nft` knows the type again when it lists the map.
-fn number(fields: &[SetType]) -> u32 {
-    let number = |field: &SetType| match field {
-        SetType::Ipv4Addr => 7,
-        SetType::Ipv6Addr => 8,
-        SetType::EtherAddr => 9,
-        SetType::InetProto => 12,
-        SetType::InetService => 13,
-        SetType::Mark => 19,
-        SetType::Ifname => 41,
+/// How long each field of a key with ranges is.
+fn lengths(fields: &[Field]) -> Vec<DefaultNla> {
+    let field = |field: &Field| {
+        let length = DefaultNla::new(NFTA_SET_FIELD_LEN, bytes(*field).to_be_bytes().to_vec());
+        let mut value = vec![0; length.buffer_len()];
+        length.emit(&mut value);
+        DefaultNla::new(NFTA_LIST_ELEM | NLA_F_NESTED, value)
+    };
+    fields.iter().map(field).collect()
+}
+
+/// The number by which `nft` knows the type again when it lists the map. An identity
+/// stands where a packet's priority is looked up, which is a `classid` there.
+fn number(fields: &[Field]) -> u32 {
+    let number = |field: &Field| match field {
+        Field::V4 => 7,
+        Field::V6 => 8,
+        Field::Mac => 9,
+        Field::Protocol => 12,
+        Field::Port => 13,
+        Field::Identity => 23,
+        Field::Link => 41,
+        Field::Verdict => 1,
     };
     fields.iter().fold(0, |whole, field| whole << TYPE_BITS | number(field))
 }
 
+const fn bytes(field: Field) -> u32 {
+    match field {
+        Field::V6 | Field::Link => 16,
+        Field::Mac => 6,
+        Field::V4 | Field::Identity => 4,
+        Field::Port => 2,
+        Field::Protocol => 1,
+        Field::Verdict => 0,
+    }
+}
+
 /// Bytes, each field padded to four.
-fn length(fields: &[SetType]) -> u32 {
-    let length = |field: &SetType| match field {
-        SetType::Ipv6Addr | SetType::Ifname => 16,
-        SetType::EtherAddr => 8,
-        SetType::Ipv4Addr | SetType::InetProto | SetType::InetService | SetType::Mark => 4,
-    };
-    fields.iter().map(length).sum()
+fn length(fields: &[Field]) -> u32 {
+    fields.iter().map(|field| bytes(*field).next_multiple_of(4)).sum()
 }

@@ -3,7 +3,7 @@
 //!
 //! | table | what its rules do |
 //! |---|---|
-//! | `inet` | published ports, source addresses, what may be forwarded |
+//! | `inet` | published ports, source addresses, policies, what may be forwarded |
 //! | `bridge` | endpoints send from their own addresses only |
 //! | `ip`, in each sandbox | the way to its resolver |
 //!
@@ -24,10 +24,11 @@ mod maps;
 pub(crate) mod redirect;
 mod rules_bridge;
 mod rules_inet;
+mod rules_policy;
 mod schema;
 mod script;
 pub(crate) mod socket;
 
-pub use client::Nft;
+pub use client::{Nft, Submitted};
 pub use error::{Action, NftError};
 pub use schema::TABLE;

@@ -11,8 +11,9 @@ use postern_model::network::Family;
 use super::chain::{Chain, Hook, Rule};
 use super::expr::{
     Expr, Stmt, accept, any_of, concat, ct, dnat, drop, field, for_the_host, goto, header, iifname,
-    is, is_not, masquerade, meta, nfproto, oifname, prefix, snat, text,
+    is, is_not, jump, masquerade, meta, nfproto, note, number, oifname, prefix, snat, text,
 };
+use super::rules_policy::POLICY;
 use super::schema::Table;
 
 const RAW: i32 = -300;
@@ -26,13 +27,14 @@ pub(super) fn chains() -> Vec<Chain> {
         base("prerouting", NfChainType::NAT, NfHook::Prerouting, DSTNAT, prerouting()),
         base("output", NfChainType::NAT, NfHook::Output, DSTNAT, output()),
         base("postrouting", NfChainType::NAT, NfHook::Postrouting, SRCNAT, postrouting()),
+        Chain { table: Table::Inet, name: "near", hook: None, rules: near() },
         Chain { table: Table::Inet, name: "from", hook: None, rules: from() },
         Chain { table: Table::Inet, name: "to", hook: None, rules: to() },
         base("forward", NfChainType::Filter, NfHook::Forward, FILTER, forward()),
     ]
 }
 
-const fn base(
+pub(super) const fn base(
     name: &'static str,
     kind: NfChainType,
     hook: NfHook,
@@ -43,11 +45,11 @@ const fn base(
 }
 
 /// The packet comes from a bridge of ours.
-fn from_bridge() -> Stmt {
+pub(super) fn from_bridge() -> Stmt {
     is(concat(vec![iifname(), iifname()]), text("@bridges"))
 }
 
-fn to_bridge() -> Stmt {
+pub(super) fn to_bridge() -> Stmt {
     is(concat(vec![oifname(), oifname()]), text("@bridges"))
 }
 
@@ -105,8 +107,13 @@ fn published(conditions: [Vec<Stmt>; 2]) -> Vec<Rule> {
 /// serve UDP: a server that is bound to no address answers from the default route's.)
 fn postrouting() -> Vec<Rule> {
     let loopback = is(field("ip", "saddr"), prefix("127.0.0.0", 8));
-    let mut rules =
-        vec![Rule::new("host loopback to a published port", [loopback, to_bridge(), masquerade()])];
+    // Only the first packet of a flow comes here, as only it was judged.
+    let forget = || note(number(0));
+    let mut rules = vec![
+        Rule::new("forget the noted identity", [from_bridge(), forget()]),
+        Rule::new("forget the noted identity", [to_bridge(), forget()]),
+        Rule::new("host loopback to a published port", [loopback, to_bridge(), masquerade()]),
+    ];
     for (family, endpoints, off_gateway, fixed, masqueraded) in [
         (Family::V4, "@endpoint4", "@off-gateway4", "@snat4", "@masquerade4"),
         (Family::V6, "@endpoint6", "@off-gateway6", "@snat6", "@masquerade6"),
@@ -155,7 +162,7 @@ fn known() -> [Rule; 2] {
 
 /// A port that a link opens, whether neighbours may reach each other or not. One lookup:
 /// addresses are identities, and those of a link are on one network.
-fn linked(family: Family, set: &'static str) -> Rule {
+pub(super) fn linked(family: Family, set: &'static str) -> Rule {
     let address = |name| field(header(family), name);
     let key =
         vec![address("saddr"), address("daddr"), meta(MetaKey::L4proto), field("th", "dport")];
@@ -168,21 +175,14 @@ fn linked(family: Family, set: &'static str) -> Rule {
 fn from() -> Vec<Rule> {
     let open = |name: Expr| is(name, text("@open"));
     let internal = |name: Expr| is(name, text("@internal"));
-    // Without address resolution even a published port of a neighbour is out of reach.
-    let discovery = any_of(&["nd-neighbor-solicit", "nd-neighbor-advert"]);
     let mut rules = known().to_vec();
     rules.extend([
-        Rule::new(
-            "neighbour discovery",
-            [within("@bridges"), is(field("icmpv6", "type"), discovery), accept()],
-        ),
-        Rule::new("neighbours", [within("@neighbours"), accept()]),
-        linked(Family::V4, "@link4"),
-        linked(Family::V6, "@link6"),
+        Rule::new("between neighbours", [within("@bridges"), goto("near")]),
+        // Nothing opens an internal network, no policy either.
         Rule::new("from an internal network", [internal(iifname()), drop()]),
         Rule::new("to an internal network", [internal(oifname()), drop()]),
+        Rule::new("policies", [jump(POLICY)]),
         Rule::new("published port", [ct("status", &["dnat"]), accept()]),
-        Rule::new("neighbours are kept apart", [within("@bridges"), drop()]),
         Rule::new("between open networks", [open(iifname()), open(oifname()), accept()]),
         Rule::new("between networks", [to_bridge(), drop()]),
         Rule::new("to the world", [accept()]),
@@ -190,11 +190,27 @@ fn from() -> Vec<Rule> {
     rules
 }
 
+/// From an endpoint to another one on the same bridge.
+fn near() -> Vec<Rule> {
+    // Without address resolution even a published port of a neighbour is out of reach.
+    let discovery = any_of(&["nd-neighbor-solicit", "nd-neighbor-advert"]);
+    vec![
+        Rule::new("neighbour discovery", [is(field("icmpv6", "type"), discovery), accept()]),
+        Rule::new("policies", [jump(POLICY)]),
+        Rule::new("neighbours", [within("@neighbours"), accept()]),
+        linked(Family::V4, "@link4"),
+        linked(Family::V6, "@link6"),
+        Rule::new("published port", [ct("status", &["dnat"]), accept()]),
+        Rule::new("neighbours are kept apart", [drop()]),
+    ]
+}
+
 fn to() -> Vec<Rule> {
     let internal = is(oifname(), text("@internal"));
     let mut rules = known().to_vec();
     rules.extend([
         Rule::new("world to an internal network", [internal, drop()]),
+        Rule::new("policies", [jump(POLICY)]),
         Rule::new("world to a published port", [ct("status", &["dnat"]), accept()]),
         Rule::new("world to a direct network", [is(oifname(), text("@direct")), accept()]),
         Rule::new("world to an unpublished port", [drop()]),

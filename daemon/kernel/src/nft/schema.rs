@@ -2,7 +2,6 @@
 //! and against which elements are encoded, dumped and checked.
 
 use netlink_packet_netfilter::NetfilterProtoFamily;
-use nftables::schema::SetType;
 use nftables::types::NfFamily;
 use postern_model::network::Family;
 
@@ -43,14 +42,35 @@ impl Table {
     }
 }
 
+/// What a field of a key or a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    /// An IPv4 address.
+    V4,
+    /// An IPv6 address.
+    V6,
+    /// A MAC.
+    Mac,
+    /// An IP protocol.
+    Protocol,
+    /// A port, or an ICMP type with its code.
+    Port,
+    /// The name of a link.
+    Link,
+    /// An identity of policies.
+    Identity,
+    /// What to do with the packet; only as a value.
+    Verdict,
+}
+
 /// A set, or a map where it has values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SetSpec {
     pub(super) table: Table,
     pub(super) name: &'static str,
-    pub(super) key: &'static [SetType],
+    pub(super) key: &'static [Field],
     /// Empty: a set.
-    pub(super) value: &'static [SetType],
+    pub(super) value: &'static [Field],
     pub(super) kind: Kind,
 }
 
@@ -59,25 +79,35 @@ pub(super) struct SetSpec {
 pub(super) enum Kind {
     /// Elements of the model, in a hash.
     Elements,
+    /// Elements of the model, each a range of one field: an ordered tree in which every
+    /// range is two entries, one where it begins and one past its end.
+    Spans,
+    /// Elements of the model, whose last field is a range.
+    Ranges,
     /// Prefixes; only the fences.
     Prefixes,
 }
 
-use SetType::{
-    EtherAddr as MAC, Ifname as IF, InetProto as PROTO, InetService as PORT, Ipv4Addr as V4,
-    Ipv6Addr as V6,
-};
+use Field::{Identity, Link as IF, Mac as MAC, Port as PORT, Protocol as PROTO, V4, V6, Verdict};
 
-const fn set(table: Table, name: &'static str, key: &'static [SetType]) -> SetSpec {
+const fn set(table: Table, name: &'static str, key: &'static [Field]) -> SetSpec {
     SetSpec { table, name, key, value: &[], kind: Kind::Elements }
 }
 
-const fn map(name: &'static str, key: &'static [SetType], value: &'static [SetType]) -> SetSpec {
+const fn map(name: &'static str, key: &'static [Field], value: &'static [Field]) -> SetSpec {
     SetSpec { table: Table::Inet, name, key, value, kind: Kind::Elements }
 }
 
-const fn fence(name: &'static str, key: &'static [SetType]) -> SetSpec {
+const fn fence(name: &'static str, key: &'static [Field]) -> SetSpec {
     SetSpec { table: Table::Inet, name, key, value: &[], kind: Kind::Prefixes }
+}
+
+const fn spans(name: &'static str, key: &'static [Field]) -> SetSpec {
+    SetSpec { table: Table::Inet, name, key, value: &[Identity], kind: Kind::Spans }
+}
+
+const fn ranges(name: &'static str, key: &'static [Field]) -> SetSpec {
+    SetSpec { table: Table::Inet, name, key, value: &[Verdict], kind: Kind::Ranges }
 }
 
 const FENCE4: SetSpec = fence("fence4", &[V4]);
@@ -88,7 +118,7 @@ const FENCE6: SetSpec = fence("fence6", &[V6]);
 /// `bridges` and `neighbours` hold pairs of one name with itself: no rule can compare
 /// the two interfaces of a packet, but `iifname . oifname` is in such a set only if they
 /// are equal, and `iifname . iifname` asks for the one alone.
-pub(super) const SETS: [SetSpec; 25] = [
+pub(super) const SETS: [SetSpec; 61] = [
     set(Table::Inet, "bridges", &[IF, IF]),
     set(Table::Inet, "neighbours", &[IF, IF]),
     set(Table::Inet, "open", &[IF]),
@@ -108,6 +138,42 @@ pub(super) const SETS: [SetSpec; 25] = [
     map("publish6", &[V6, PROTO, PORT], &[V6, PORT]),
     map("publish4-any", &[PROTO, PORT], &[V4, PORT]),
     map("publish6-any", &[PROTO, PORT], &[V6, PORT]),
+    map("identity4", &[V4], &[Identity]),
+    spans("prefix4", &[V4]),
+    set(Table::Inet, "policed-in4", &[V4]),
+    set(Table::Inet, "isolated-in4", &[V4]),
+    map("in4-peer-one", &[V4, Identity, PROTO, PORT], &[Verdict]),
+    ranges("in4-peer-range", &[V4, Identity, PROTO, PORT]),
+    map("in4-peer", &[V4, Identity], &[Verdict]),
+    map("in4-one", &[V4, PROTO, PORT], &[Verdict]),
+    ranges("in4-range", &[V4, PROTO, PORT]),
+    map("in4", &[V4], &[Verdict]),
+    set(Table::Inet, "policed-out4", &[V4]),
+    set(Table::Inet, "isolated-out4", &[V4]),
+    map("out4-peer-one", &[V4, Identity, PROTO, PORT], &[Verdict]),
+    ranges("out4-peer-range", &[V4, Identity, PROTO, PORT]),
+    map("out4-peer", &[V4, Identity], &[Verdict]),
+    map("out4-one", &[V4, PROTO, PORT], &[Verdict]),
+    ranges("out4-range", &[V4, PROTO, PORT]),
+    map("out4", &[V4], &[Verdict]),
+    map("identity6", &[V6], &[Identity]),
+    spans("prefix6", &[V6]),
+    set(Table::Inet, "policed-in6", &[V6]),
+    set(Table::Inet, "isolated-in6", &[V6]),
+    map("in6-peer-one", &[V6, Identity, PROTO, PORT], &[Verdict]),
+    ranges("in6-peer-range", &[V6, Identity, PROTO, PORT]),
+    map("in6-peer", &[V6, Identity], &[Verdict]),
+    map("in6-one", &[V6, PROTO, PORT], &[Verdict]),
+    ranges("in6-range", &[V6, PROTO, PORT]),
+    map("in6", &[V6], &[Verdict]),
+    set(Table::Inet, "policed-out6", &[V6]),
+    set(Table::Inet, "isolated-out6", &[V6]),
+    map("out6-peer-one", &[V6, Identity, PROTO, PORT], &[Verdict]),
+    ranges("out6-peer-range", &[V6, Identity, PROTO, PORT]),
+    map("out6-peer", &[V6, Identity], &[Verdict]),
+    map("out6-one", &[V6, PROTO, PORT], &[Verdict]),
+    ranges("out6-range", &[V6, PROTO, PORT]),
+    map("out6", &[V6], &[Verdict]),
     FENCE4,
     FENCE6,
     set(Table::Bridge, "port", &[IF]),
@@ -132,5 +198,10 @@ impl SetSpec {
 
     pub(super) const fn is_map(&self) -> bool {
         !self.value.is_empty()
+    }
+
+    /// Whether it holds elements of the model.
+    pub(super) const fn has_elements(&self) -> bool {
+        !matches!(self.kind, Kind::Prefixes)
     }
 }

@@ -8,8 +8,9 @@ use futures::future::join_all;
 use postern_kernel::nft::{Action, Nft, NftError};
 use postern_model::mac::MacAddr;
 use postern_model::network::Family;
+use postern_model::policy::{Direction, Match};
 use postern_model::port::Protocol;
-use postern_model::resource::Element;
+use postern_model::resource::{Decision, Element, Verdict};
 
 use crate::lab::{block_on, name, nft, on_a_host, opened, run};
 
@@ -47,8 +48,88 @@ fn one_of_each() -> Vec<Element> {
         elements.push(Element::Guard(name("v0"), mac, address));
         elements.push(Element::Endpoint(address, br()));
         elements.push(Element::OffGateway(address));
+        elements.push(Element::Identity(address, 0x8000_0001));
+        for direction in Direction::ALL {
+            elements.push(Element::Policed(direction, address));
+            elements.push(Element::Isolated(direction, address));
+            elements.extend(decisions(direction, address));
+        }
     }
+    elements.extend([
+        span("10.0.0.0", "10.0.0.127", 1),
+        span("10.0.0.128", "10.0.0.255", 2),
+        span("192.0.2.7", "192.0.2.7", 3),
+        span("224.0.0.0", "255.255.255.255", 4),
+        span("::", "fd00::", 5),
+        span("fd00::2", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 6),
+    ]);
     elements
+}
+
+fn span(first: &str, last: &str, identity: u32) -> Element {
+    Element::PrefixIdentity { first: first.parse().unwrap(), last: last.parse().unwrap(), identity }
+}
+
+fn decisions(direction: Direction, subject: IpAddr) -> Vec<Element> {
+    let one = |protocol, number| Match { protocol, first: number, last: number };
+    let all = [
+        (None, None, Verdict::Drop),
+        (None, Some(one(6, 80)), Verdict::Accept),
+        (None, Some(Match { protocol: 6, first: 81, last: 90 }), Verdict::Return),
+        (None, Some(Match { protocol: 6, first: 91, last: 65535 }), Verdict::Drop),
+        (None, Some(Match { protocol: 17, first: 0, last: 65535 }), Verdict::Accept),
+        (Some(1), None, Verdict::Isolated),
+        (Some(u32::MAX), Some(one(6, 80)), Verdict::Reject),
+        (Some(2), Some(Match { protocol: 6, first: 81, last: 90 }), Verdict::Drop),
+        (Some(3), Some(Match { protocol: 6, first: 81, last: 90 }), Verdict::Reject),
+    ];
+    let element = |(peer, what, verdict)| {
+        Element::Decision(Decision { direction, subject, peer, what, verdict })
+    };
+    all.into_iter().map(element).collect()
+}
+
+/// Ranges that are cut anew within one transaction.
+#[test]
+fn ranges_are_replaced_by_overlapping_ones() {
+    on_a_host(|| {
+        let nft = opened();
+        let subject: IpAddr = "10.0.0.2".parse().unwrap();
+        let ports = |first, last, verdict| {
+            let what = Some(Match { protocol: 6, first, last });
+            let direction = Direction::Ingress;
+            Element::Decision(Decision { direction, subject, peer: Some(9), what, verdict })
+        };
+        let mut before: Vec<Element> = Vec::new();
+        for after in [
+            vec![ports(80, 90, Verdict::Accept), span("10.0.0.0", "10.255.255.255", 1)],
+            vec![
+                ports(80, 85, Verdict::Accept),
+                ports(86, 95, Verdict::Drop),
+                span("10.0.0.0", "10.0.255.255", 1),
+                span("10.1.0.0", "10.1.255.255", 2),
+                span("10.2.0.0", "10.255.255.255", 1),
+            ],
+            vec![ports(70, 100, Verdict::Drop), span("0.0.0.0", "255.255.255.255", 7)],
+            vec![],
+        ] {
+            block_on(nft.commit(&before, &after)).unwrap();
+            assert_eq!(held(&nft), set(&after));
+            before = after;
+        }
+    });
+}
+
+#[test]
+fn the_tables_can_be_listed_by_people() {
+    on_a_host(|| {
+        let nft = opened();
+        block_on(nft.commit(&[], &one_of_each())).unwrap();
+        let text = run("nft", "list table inet postern");
+        for line in ["10.0.0.128/25", "goto reject-it", "map @identity4"] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+    });
 }
 
 fn held(nft: &Nft) -> BTreeSet<Element> {

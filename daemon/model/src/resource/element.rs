@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use crate::mac::MacAddr;
 use crate::name::IfName;
 use crate::network::Family;
+use crate::policy::{Direction, Match};
 use crate::port::Protocol;
 
 /// An element of one of the daemon's own nftables sets or maps. Set names are in
@@ -50,6 +51,23 @@ pub enum Element {
         /// The exposed port.
         port: u16,
     },
+    /// The identity of an endpoint's or a gateway's address.
+    Identity(IpAddr, u32),
+    /// The identity of a range of addresses that are no endpoint's.
+    PrefixIdentity {
+        /// The lowest.
+        first: IpAddr,
+        /// The highest.
+        last: IpAddr,
+        /// Its identity.
+        identity: u32,
+    },
+    /// An endpoint's address that some policy speaks of in a direction.
+    Policed(Direction, IpAddr),
+    /// An endpoint's address that accepts in a direction only what some rule accepts.
+    Isolated(Direction, IpAddr),
+    /// What an endpoint's policies say of some flows.
+    Decision(Decision),
     /// A port of the host that leads to an endpoint; an unspecified host address stands
     /// for every one of its family.
     Publish {
@@ -66,6 +84,37 @@ pub enum Element {
     },
 }
 
+/// What policies say of the flows of an endpoint in a direction. Of several that fit, the
+/// most particular one holds: first by peer, then by what is used.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Decision {
+    /// Which flows.
+    pub direction: Direction,
+    /// The endpoint's address.
+    pub subject: IpAddr,
+    /// The identity of the other end; none for everybody.
+    pub peer: Option<u32>,
+    /// Protocol, and ports or ICMP types; none for everything.
+    pub what: Option<Match>,
+    /// What is said.
+    pub verdict: Verdict,
+}
+
+/// What is done with a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// It passes.
+    Accept,
+    /// It is dropped.
+    Drop,
+    /// It is dropped, and its sender told.
+    Reject,
+    /// Somebody else decides.
+    Return,
+    /// It passes only as a link, by a name, or by a port's own list.
+    Isolated,
+}
+
 /// An element without the value a map gives it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ElementKey {
@@ -75,6 +124,10 @@ pub enum ElementKey {
     Snat(Family, IfName),
     /// A key of a map of published ports.
     Publish(IpAddr, Protocol, u16),
+    /// A key of a map of identities.
+    Identity(IpAddr),
+    /// A key of a map of decisions.
+    Decision(Direction, IpAddr, Option<u32>, Option<Match>),
 }
 
 impl Element {
@@ -85,6 +138,8 @@ impl Element {
             Self::Publish { host, protocol, port, .. } => {
                 ElementKey::Publish(*host, *protocol, *port)
             }
+            Self::Identity(address, _) => ElementKey::Identity(*address),
+            Self::Decision(of) => ElementKey::Decision(of.direction, of.subject, of.peer, of.what),
             set => ElementKey::Set(set.clone()),
         }
     }
@@ -111,6 +166,19 @@ impl Element {
             Self::OffGateway(IpAddr::V6(_)) => "off-gateway6",
             Self::Link { to: IpAddr::V4(_), .. } => "link4",
             Self::Link { to: IpAddr::V6(_), .. } => "link6",
+            Self::Identity(IpAddr::V4(_), _) => "identity4",
+            Self::Identity(IpAddr::V6(_), _) => "identity6",
+            Self::PrefixIdentity { first: IpAddr::V4(_), .. } => "prefix4",
+            Self::PrefixIdentity { first: IpAddr::V6(_), .. } => "prefix6",
+            Self::Policed(Direction::Ingress, IpAddr::V4(_)) => "policed-in4",
+            Self::Policed(Direction::Ingress, IpAddr::V6(_)) => "policed-in6",
+            Self::Policed(Direction::Egress, IpAddr::V4(_)) => "policed-out4",
+            Self::Policed(Direction::Egress, IpAddr::V6(_)) => "policed-out6",
+            Self::Isolated(Direction::Ingress, IpAddr::V4(_)) => "isolated-in4",
+            Self::Isolated(Direction::Ingress, IpAddr::V6(_)) => "isolated-in6",
+            Self::Isolated(Direction::Egress, IpAddr::V4(_)) => "isolated-out4",
+            Self::Isolated(Direction::Egress, IpAddr::V6(_)) => "isolated-out6",
+            Self::Decision(of) => of.set(),
             Self::Publish { host: IpAddr::V4(host), .. } => {
                 if host.is_unspecified() {
                     "publish4-any"
@@ -129,6 +197,62 @@ impl Element {
     }
 }
 
+impl Decision {
+    /// The name of the map it belongs to: by direction, family, whether it is for one peer,
+    /// and whether it is for one number, for a range or for everything.
+    pub const fn set(&self) -> &'static str {
+        let what = match self.what {
+            None => 2,
+            Some(what) if what.first == what.last => 0,
+            Some(_) => 1,
+        };
+        let names = match (self.direction, self.subject, self.peer) {
+            (Direction::Ingress, IpAddr::V4(_), Some(_)) => {
+                ["in4-peer-one", "in4-peer-range", "in4-peer"]
+            }
+            (Direction::Ingress, IpAddr::V4(_), None) => ["in4-one", "in4-range", "in4"],
+            (Direction::Ingress, IpAddr::V6(_), Some(_)) => {
+                ["in6-peer-one", "in6-peer-range", "in6-peer"]
+            }
+            (Direction::Ingress, IpAddr::V6(_), None) => ["in6-one", "in6-range", "in6"],
+            (Direction::Egress, IpAddr::V4(_), Some(_)) => {
+                ["out4-peer-one", "out4-peer-range", "out4-peer"]
+            }
+            (Direction::Egress, IpAddr::V4(_), None) => ["out4-one", "out4-range", "out4"],
+            (Direction::Egress, IpAddr::V6(_), Some(_)) => {
+                ["out6-peer-one", "out6-peer-range", "out6-peer"]
+            }
+            (Direction::Egress, IpAddr::V6(_), None) => ["out6-one", "out6-range", "out6"],
+        };
+        names[what]
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { subject, peer, what, verdict, direction: _ } = self;
+        write!(f, "{subject}")?;
+        if let Some(peer) = peer {
+            write!(f, " . {peer:#x}")?;
+        }
+        match what {
+            Some(what) if what.first == what.last => {
+                write!(f, " . {} . {}", what.protocol, what.first)?;
+            }
+            Some(what) => write!(f, " . {} . {}-{}", what.protocol, what.first, what.last)?,
+            None => {}
+        }
+        let verdict = match verdict {
+            Verdict::Accept => "accept",
+            Verdict::Drop => "drop",
+            Verdict::Reject => "reject",
+            Verdict::Return => "return",
+            Verdict::Isolated => "isolated",
+        };
+        write!(f, " to {verdict}")
+    }
+}
+
 impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.set())?;
@@ -144,7 +268,14 @@ impl fmt::Display for Element {
             Self::PortMac(name, mac) => write!(f, "{name} . {mac}"),
             Self::Guard(name, mac, ip) => write!(f, "{name} . {mac} . {ip}"),
             Self::Endpoint(ip, name) => write!(f, "{ip} . {name}"),
-            Self::OffGateway(ip) => write!(f, "{ip}"),
+            Self::OffGateway(ip) | Self::Policed(_, ip) | Self::Isolated(_, ip) => {
+                write!(f, "{ip}")
+            }
+            Self::Identity(ip, identity) => write!(f, "{ip} is {identity:#x}"),
+            Self::PrefixIdentity { first, last, identity } => {
+                write!(f, "{first}-{last} is {identity:#x}")
+            }
+            Self::Decision(of) => write!(f, "{of}"),
             Self::Link { from, to, protocol, port } => {
                 write!(f, "{from} . {to} . {protocol} . {port}")
             }

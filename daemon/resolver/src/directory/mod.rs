@@ -66,7 +66,12 @@ impl Directory {
             Put::SandboxGone(id) => self.set_sandbox(*id, None),
             Put::Endpoint(endpoint) => self.put_endpoint(endpoint),
             Put::EndpointGone(id) => self.remove_endpoint(*id),
-            Put::Lease(..) | Put::LeaseGone(..) | Put::EventGone(_) | Put::RequestGone(_) => {}
+            Put::Policy(_)
+            | Put::PolicyGone(_)
+            | Put::Lease(..)
+            | Put::LeaseGone(..)
+            | Put::EventGone(_)
+            | Put::RequestGone(_) => {}
         }
     }
 

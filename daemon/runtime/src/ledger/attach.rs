@@ -154,9 +154,9 @@ impl<K: Kernel> Ledger<K> {
         if validate_only {
             return Ok(Outcome { object: new, plan: Some(plan) });
         }
-        let committed = core.commit_joined(&mut new, &network, &sandbox, retry)?;
-        match core.realize(&plan).await {
-            Ok(()) => {
+        let mut committed = core.commit_joined(&mut new, (&network, &sandbox), (&plan, retry))?;
+        match core.realize(&mut committed).await {
+            Ok(_) => {
                 reserved.keep();
                 core.settle(committed);
                 Ok(Outcome { object: new, plan: None })
@@ -194,14 +194,14 @@ impl<K: Kernel> Ledger<K> {
             draft(&drafted.endpoint, &network, Action::Created, retry),
             draft_in(&new, &network, &sandbox, Action::Joined, retry),
         ];
-        let committed = core.commit(about, |generation| {
+        let mut committed = core.commit(about, &plan, |generation| {
             new.revision = generation;
             drafted.endpoint = new.clone();
             drafted.puts(generation)
         })?;
         drafted.keep();
-        match core.realize(&plan).await {
-            Ok(()) => {
+        match core.realize(&mut committed).await {
+            Ok(_) => {
                 reserved.keep();
                 core.settle(committed);
                 Ok(Outcome { object: new, plan: None })
@@ -228,11 +228,12 @@ impl<K: Kernel> Ledger<K> {
         if validate_only {
             return Ok(Outcome { object: new, plan: Some(plan) });
         }
-        let committed = core.commit_left(&old, &mut new, (&network, &sandbox), retry)?;
-        let realized = core.realize(&plan).await;
+        let mut committed =
+            core.commit_left(&old, &mut new, (&network, &sandbox), (&plan, retry))?;
+        let realized = core.realize(&mut committed).await;
         core.release_ports(&old);
         core.settle(committed);
-        realized.map(|()| Outcome { object: new, plan: None })
+        realized.map(|_| Outcome { object: new, plan: None })
     }
 
     pub(crate) async fn disconnect_now(
@@ -265,11 +266,11 @@ impl<K: Kernel> Core<K> {
         if let Some(sandbox) = &sandbox {
             about.insert(0, draft_in(&old, &network, sandbox, Action::Left, retry));
         }
-        let committed = self.commit(about, |_| gone(&old))?;
-        let realized = self.realize(&plan).await;
+        let mut committed = self.commit(about, &plan, |_| gone(&old))?;
+        let realized = self.realize(&mut committed).await;
         self.release_ports(&old);
         self.settle(committed);
-        realized.map(|()| Outcome { object: old, plan: None })
+        realized.map(|_| Outcome { object: old, plan: None })
     }
 
     /// Disconnects an endpoint whose sandbox is deleted; that it is gone already is fine.
@@ -369,12 +370,11 @@ impl<K: Kernel> Core<K> {
     fn commit_joined(
         &self,
         endpoint: &mut Endpoint,
-        network: &Network,
-        sandbox: &Sandbox,
-        retry: Option<&Retry>,
+        (network, sandbox): (&Network, &Sandbox),
+        (plan, retry): (&Plan, Option<&Retry>),
     ) -> Result<Committed, Refusal> {
         let about = draft_in(endpoint, network, sandbox, Action::Joined, retry);
-        self.commit(vec![about], |generation| {
+        self.commit(vec![about], plan, |generation| {
             endpoint.revision = generation;
             vec![Put::Endpoint(Box::new(endpoint.clone()))]
         })
@@ -385,10 +385,10 @@ impl<K: Kernel> Core<K> {
         old: &Endpoint,
         new: &mut Endpoint,
         (network, sandbox): (&Network, &Sandbox),
-        retry: Option<&Retry>,
+        (plan, retry): (&Plan, Option<&Retry>),
     ) -> Result<Committed, Refusal> {
         let about = draft_in(old, network, sandbox, Action::Left, retry);
-        self.commit(vec![about], |generation| {
+        self.commit(vec![about], plan, |generation| {
             new.revision = generation;
             vec![Put::Endpoint(Box::new(new.clone()))]
         })

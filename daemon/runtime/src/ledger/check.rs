@@ -5,6 +5,7 @@ use postern_model::endpoint::Endpoint;
 use postern_model::event::ObjectKind;
 use postern_model::name::Labels;
 use postern_model::network::Network;
+use postern_model::policy::Policy;
 use postern_model::refusal::{FieldViolation, Refusal};
 use postern_model::sandbox::Sandbox;
 use postern_model::topology::Topology;
@@ -30,6 +31,10 @@ pub(super) fn endpoint<'a>(
     topology
         .find_endpoint(reference)
         .ok_or_else(|| Refusal::not_found(ObjectKind::Endpoint, reference))
+}
+
+pub(super) fn policy<'a>(topology: &'a Topology, reference: &str) -> Result<&'a Policy, Refusal> {
+    topology.find_policy(reference).ok_or_else(|| Refusal::not_found(ObjectKind::Policy, reference))
 }
 
 /// Every option must be one that the driver's manifest names.

@@ -98,10 +98,11 @@ impl<K: Kernel> Ledger<K> {
             return Ok(Outcome { object, plan: Some(Plan::default()) });
         }
         let about = draft(&drafted.endpoint, &network, Action::Created, retry);
-        let committed = core.commit(vec![about], |generation| drafted.puts(generation))?;
+        let mut committed =
+            core.commit(vec![about], &Plan::default(), |generation| drafted.puts(generation))?;
         drafted.keep();
-        match core.realize(&Plan::default()).await {
-            Ok(()) => {
+        match core.realize(&mut committed).await {
+            Ok(_) => {
                 core.settle(committed);
                 Ok(Outcome { object: drafted.endpoint.clone(), plan: None })
             }
@@ -131,10 +132,10 @@ impl<K: Kernel> Ledger<K> {
             return Ok(Outcome { object: endpoint, plan: Some(Plan::default()) });
         }
         let about = draft(&endpoint, &network, Action::Deleted, retry);
-        let committed = core.commit(vec![about], |_| gone(&endpoint))?;
-        let durable = core.realize(&Plan::default()).await;
+        let mut committed = core.commit(vec![about], &Plan::default(), |_| gone(&endpoint))?;
+        let durable = core.realize(&mut committed).await;
         core.settle(committed);
-        durable.map(|()| Outcome { object: endpoint, plan: None })
+        durable.map(|_| Outcome { object: endpoint, plan: None })
     }
 
     pub(crate) async fn update_endpoint_now(
@@ -156,12 +157,12 @@ impl<K: Kernel> Ledger<K> {
             return Ok(Outcome { object: new, plan: Some(plan) });
         }
         let about = draft(&new, &network, Action::Updated, retry);
-        let committed = core.commit(vec![about], |generation| {
+        let mut committed = core.commit(vec![about], &plan, |generation| {
             new.revision = generation;
             vec![Put::Endpoint(Box::new(new.clone()))]
         })?;
-        match core.realize(&plan).await {
-            Ok(()) => {
+        match core.realize(&mut committed).await {
+            Ok(_) => {
                 change.keep();
                 core.settle(committed);
                 Ok(Outcome { object: new, plan: None })

@@ -109,12 +109,12 @@ impl<K: Kernel> Core<K> {
             return Ok(Outcome { object: new, plan: Some(plan) });
         }
         let about = sandboxes::draft(&new, Action::Updated, retry);
-        let committed = self.commit(vec![about], |generation| {
+        let mut committed = self.commit(vec![about], &plan, |generation| {
             new.revision = generation;
             vec![Put::Sandbox(new.clone())]
         })?;
-        match self.realize(&plan).await {
-            Ok(()) => {
+        match self.realize(&mut committed).await {
+            Ok(_) => {
                 self.settle(committed);
                 Ok(Outcome { object: new, plan: None })
             }

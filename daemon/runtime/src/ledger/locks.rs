@@ -20,6 +20,8 @@ pub(crate) enum LockKey {
     SandboxName(String),
     /// See [`LockKey::NetworkName`].
     EndpointName(String),
+    /// A policy's name.
+    Policy(String),
     /// A sandbox's name as the source of links: who changes its endpoints has it, and who
     /// changes a link to it, so that neither misses the other.
     LinkSource(String),

@@ -15,6 +15,8 @@ mod links;
 mod locks;
 mod networks;
 mod outcome;
+mod pending;
+mod policies;
 mod ports;
 mod query;
 mod reconcile;
@@ -50,6 +52,7 @@ pub(crate) use requests::detached;
 
 use feed::Feed;
 use locks::Locks;
+use pending::Pending;
 use state::State;
 
 /// What the ledger is told by the configuration.
@@ -124,6 +127,7 @@ struct Committed {
     /// One for each event.
     generations: Vec<u64>,
     request_id: Option<String>,
+    pending: Option<Pending>,
 }
 
 impl<K: Kernel> Ledger<K> {
@@ -197,10 +201,12 @@ impl<K: Kernel> Core<K> {
     }
 
     /// Writes a change to disk and memory as one, with an event for each draft. `puts`
-    /// gets the last generation, which is the revision of the records it makes.
+    /// gets the last generation, which is the revision of the records it makes. The
+    /// elements of its plan and of policies are on their way when it returns.
     fn commit(
         &self,
         drafts: Vec<Draft<'_>>,
+        plan: &Plan,
         puts: impl FnOnce(u64) -> Vec<Put>,
     ) -> Result<Committed, Refusal> {
         let mut state = self.state();
@@ -228,28 +234,36 @@ impl<K: Kernel> Core<K> {
         let change = Change { generation, puts: puts(generation), events, request };
         self.store.commit(&change).map_err(|error| outcome::internal("STORE_FAILED", &error))?;
         generations.iter().for_each(|generation| self.feed.begin(*generation));
-        self.take(&mut state, &change);
-        Ok(Committed { generations, request_id })
+        let pending = Some(self.take(&mut state, &change, plan));
+        Ok(Committed { generations, request_id, pending })
     }
 
-    /// Takes over what the store has: in memory, and in the names that sandboxes are told.
-    fn take(&self, state: &mut State, change: &Change) {
-        state.apply(change);
+    /// Takes over what the store has: in memory, in the names that sandboxes are told, and,
+    /// in the order of changes, in the kernel's elements.
+    fn take(&self, state: &mut State, change: &Change, plan: &Plan) -> Pending {
+        let delta = state.apply(change);
         self.resolver.apply(&change.puts);
+        Pending::begin(&self.kernel, state, plan.clone(), delta)
     }
 
     /// Makes a committed change true: durable on disk and applied to the kernel, the two
     /// at the same time. If the daemon dies between them, its next start finds on disk
-    /// what to finish, or in the kernel what to remove.
-    async fn realize(&self, plan: &Plan) -> Result<(), Refusal> {
-        let (durable, applied) = tokio::join!(self.store.durable(), self.kernel.apply(plan));
+    /// what to finish, or in the kernel what to remove. Returns how many flows were cut
+    /// because policies forbid them now.
+    async fn realize(&self, committed: &mut Committed) -> Result<usize, Refusal> {
+        let pending = committed.pending.take();
+        let applied = async {
+            match pending {
+                Some(pending) => self.apply(pending).await,
+                None => Ok(0),
+            }
+        };
+        let (durable, applied) = tokio::join!(self.store.durable(), applied);
         durable.map_err(|error| outcome::internal("STORE_FAILED", &error))?;
-        applied.map(drop).map_err(|error| {
-            let refusal = outcome::of_apply(&error);
+        applied.inspect_err(|refusal| {
             if refusal.class == Class::Internal {
                 self.failed.notify_one();
             }
-            refusal
         })
     }
 
@@ -278,7 +292,7 @@ impl<K: Kernel> Core<K> {
     async fn withdraw(&self, committed: Committed, mut puts: Vec<Put>, cleanup: &Plan) {
         puts.extend(committed.generations.iter().copied().map(Put::EventGone));
         puts.extend(committed.request_id.clone().map(Put::RequestGone));
-        {
+        let pending = {
             let mut state = self.state();
             let generation = state.topology().generation() + 1;
             let change = Change { generation, puts, events: Vec::new(), request: None };
@@ -286,11 +300,14 @@ impl<K: Kernel> Core<K> {
                 tracing::error!(error = chain(&error), "a withdrawal was not written");
             }
             self.feed.begin(generation);
-            self.take(&mut state, &change);
+            let pending = self.take(&mut state, &change, cleanup);
             drop(state);
             self.feed.settle(generation);
-        }
-        if let Err(refusal) = self.realize(cleanup).await {
+            pending
+        };
+        let mut withdrawn =
+            Committed { generations: Vec::new(), request_id: None, pending: Some(pending) };
+        if let Err(refusal) = self.realize(&mut withdrawn).await {
             tracing::error!(%refusal, "a withdrawn change left something in the kernel; reconcile removes it");
         }
         self.settle(committed);

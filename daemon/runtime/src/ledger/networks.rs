@@ -33,8 +33,10 @@ fn draft<'a>(network: &Network, action: Action, request: Option<&'a Retry>) -> D
     }
 }
 
-fn plan_between(old: Option<&Network>, new: Option<&Network>) -> Plan {
-    let set = |network: Option<&Network>| network.map(desired::network).unwrap_or_default();
+fn plan_between((old, new): (Option<&Network>, Option<&Network>), policed: bool) -> Plan {
+    let set = |network: Option<&Network>| {
+        network.map(|network| desired::network(network, policed)).unwrap_or_default()
+    };
     diff::plan(&set(new), &set(old), BTreeMap::new())
 }
 
@@ -63,22 +65,22 @@ impl<K: Kernel> Ledger<K> {
         let mut network = core.draft_network(intent, predefined, retry).await?;
         // Nobody joins it before it is there.
         let _network = core.locks.write(LockKey::Network(network.id)).await;
-        let plan = plan_between(None, Some(&network));
+        let plan = plan_between((None, Some(&network)), false);
         if validate_only {
             return Ok(Outcome { object: network, plan: Some(plan) });
         }
-        let committed =
-            core.commit(vec![draft(&network, Action::Created, retry)], |generation| {
+        let mut committed =
+            core.commit(vec![draft(&network, Action::Created, retry)], &plan, |generation| {
                 network.revision = generation;
                 vec![Put::Network(network.clone())]
             })?;
-        match core.realize(&plan).await {
-            Ok(()) => {
+        match core.realize(&mut committed).await {
+            Ok(_) => {
                 core.settle(committed);
                 Ok(Outcome { object: network, plan: None })
             }
             Err(refusal) => {
-                let cleanup = plan_between(Some(&network), None);
+                let cleanup = plan_between((Some(&network), None), false);
                 core.withdraw(committed, vec![Put::NetworkGone(network.id)], &cleanup).await;
                 Err(refusal)
             }
@@ -99,22 +101,24 @@ impl<K: Kernel> Ledger<K> {
         let old = check::network(core.state().topology(), &id.to_string())?.clone();
         check::revision(ObjectKind::Network, &old.name, revision, old.revision)?;
         let mut new = core.redraft_network(&old, spec, retry).await?;
-        let mut plan = plan_between(Some(&old), Some(&new));
+        let policed = core.state().policies().is_policed(id);
+        let mut plan = plan_between((Some(&old), Some(&new)), policed);
         plan.flows.extend(core.forbidden(&old, &new));
         if validate_only {
             return Ok(Outcome { object: new, plan: Some(plan) });
         }
-        let committed = core.commit(vec![draft(&new, Action::Updated, retry)], |generation| {
-            new.revision = generation;
-            vec![Put::Network(new.clone())]
-        })?;
-        match core.realize(&plan).await {
-            Ok(()) => {
+        let mut committed =
+            core.commit(vec![draft(&new, Action::Updated, retry)], &plan, |generation| {
+                new.revision = generation;
+                vec![Put::Network(new.clone())]
+            })?;
+        match core.realize(&mut committed).await {
+            Ok(_) => {
                 core.settle(committed);
                 Ok(Outcome { object: new, plan: None })
             }
             Err(refusal) => {
-                let back = plan_between(Some(&new), Some(&old));
+                let back = plan_between((Some(&new), Some(&old)), policed);
                 core.withdraw(committed, vec![Put::Network(old)], &back).await;
                 Err(refusal)
             }
@@ -141,18 +145,19 @@ impl<K: Kernel> Ledger<K> {
         let id = check::network(core.state().topology(), &intent.network)?.id;
         let _network = core.locks.write(LockKey::Network(id)).await;
         let network = core.deletable(&id.to_string(), predefined)?;
-        let plan = plan_between(Some(&network), None);
+        let plan = plan_between((Some(&network), None), false);
         if validate_only {
             return Ok(Outcome { object: network, plan: Some(plan) });
         }
-        let committed = core.commit(vec![draft(&network, Action::Deleted, retry)], |_| {
-            vec![Put::NetworkGone(network.id)]
-        })?;
-        let realized = core.realize(&plan).await;
+        let mut committed =
+            core.commit(vec![draft(&network, Action::Deleted, retry)], &plan, |_| {
+                vec![Put::NetworkGone(network.id)]
+            })?;
+        let realized = core.realize(&mut committed).await;
         // Not withdrawn: what is left in the kernel belongs to nobody now, and the next
         // reconciliation removes it.
         core.settle(committed);
-        realized.map(|()| Outcome { object: network, plan: None })
+        realized.map(|_| Outcome { object: network, plan: None })
     }
 
     /// Deletes the unused default bridge, to be made anew as the configuration has it now.

@@ -58,7 +58,7 @@ pub(super) fn endpoint_facts(topology: &Topology, endpoint: &Endpoint) -> Endpoi
 }
 
 /// One page of what matches, in the order of names.
-fn page<'a, T: 'a, F>(
+pub(super) fn page<'a, T: 'a, F>(
     matching: impl Iterator<Item = &'a T>,
     name: impl Fn(&T) -> &str,
     page: &Page,

@@ -11,6 +11,7 @@ use postern_model::refusal::{Class, Refusal};
 use postern_model::resource::{Key, Resource, ResourceSet};
 use postern_model::sandbox::Sandbox;
 use postern_model::topology::Topology;
+use postern_planner::policy::Compiler;
 use postern_planner::view::View;
 use postern_planner::{desired, diff};
 
@@ -43,11 +44,15 @@ struct Repairs {
 
 /// Endpoints in these sandboxes count as not joined: an adopted namespace that is gone
 /// is not ours to bring back.
-fn parts(topology: &Topology, gone: &BTreeSet<SandboxId>) -> Parts {
-    let mut parts: Vec<(String, ResourceSet)> = topology
-        .networks()
-        .map(|network| (format!("network `{}`", network.name), desired::network(network)))
-        .collect();
+fn parts(topology: &Topology, policies: &Compiler, gone: &BTreeSet<SandboxId>) -> Parts {
+    // Policies first: whoever they speak of is not there without them, and all of them as
+    // one part, which changes at once.
+    let elements = policies.elements().cloned().map(Resource::Element);
+    let mut parts = vec![("policies".to_owned(), elements.collect::<ResourceSet>())];
+    parts.extend(topology.networks().map(|network| {
+        let set = desired::network(network, policies.is_policed(network.id));
+        (format!("network `{}`", network.name), set)
+    }));
     let view = View::of(topology);
     let present = |sandbox: &&Sandbox| !gone.contains(&sandbox.id);
     // A sandbox is one part with all that joins it: its routes go with its links.
@@ -157,7 +162,10 @@ impl<K: Kernel> Ledger<K> {
 
 impl<K: Kernel> Core<K> {
     async fn survey(&self) -> Result<(Parts, ResourceSet), Refusal> {
-        let topology = self.state().topology().clone();
+        let (topology, policies) = {
+            let state = self.state();
+            (state.topology().clone(), state.policies().clone())
+        };
         let gone: BTreeSet<SandboxId> = topology
             .sandboxes()
             .filter(|sandbox| !sandbox.is_ours() && !self.namespace_is_there(sandbox))
@@ -166,7 +174,7 @@ impl<K: Kernel> Core<K> {
         for id in &gone {
             tracing::warn!(sandbox = %id, "the adopted namespace is gone");
         }
-        let parts = parts(&topology, &gone);
+        let parts = parts(&topology, &policies, &gone);
         let namespaces = Self::namespaces(&parts.sandboxes);
         let observed = self.kernel.observe(&namespaces).await;
         Ok((parts, observed.map_err(|error| outcome::of_observe(&error))?))

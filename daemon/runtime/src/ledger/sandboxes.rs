@@ -56,13 +56,13 @@ impl<K: Kernel> Ledger<K> {
         if validate_only {
             return Ok(Outcome { object: sandbox, plan: Some(plan) });
         }
-        let committed =
-            core.commit(vec![draft(&sandbox, Action::Created, retry)], |generation| {
+        let mut committed =
+            core.commit(vec![draft(&sandbox, Action::Created, retry)], &plan, |generation| {
                 sandbox.revision = generation;
                 vec![Put::Sandbox(sandbox.clone())]
             })?;
-        match core.realize(&plan).await {
-            Ok(()) => {
+        match core.realize(&mut committed).await {
+            Ok(_) => {
                 if let Ok(identity) = core.kernel.identify(&sandbox.path) {
                     core.state().namespaces.insert(identity, sandbox.id);
                 }
@@ -93,13 +93,17 @@ impl<K: Kernel> Ledger<K> {
         if validate_only {
             return Ok(Outcome { object: new, plan: Some(Plan::default()) });
         }
-        let committed = core.commit(vec![draft(&new, Action::Updated, retry)], |generation| {
-            new.revision = generation;
-            vec![Put::Sandbox(new.clone())]
-        })?;
-        let durable = core.realize(&Plan::default()).await;
+        let mut committed = core.commit(
+            vec![draft(&new, Action::Updated, retry)],
+            &Plan::default(),
+            |generation| {
+                new.revision = generation;
+                vec![Put::Sandbox(new.clone())]
+            },
+        )?;
+        let durable = core.realize(&mut committed).await;
         core.settle(committed);
-        durable.map(|()| Outcome { object: new, plan: None })
+        durable.map(|_| Outcome { object: new, plan: None })
     }
 
     pub(crate) async fn delete_sandbox_now(
@@ -134,12 +138,13 @@ impl<K: Kernel> Ledger<K> {
         if validate_only {
             return Ok(Outcome { object: sandbox, plan: Some(plan) });
         }
-        let committed = core.commit(vec![draft(&sandbox, Action::Deleted, retry)], |_| {
-            vec![Put::SandboxGone(sandbox.id)]
-        })?;
-        let realized = core.realize(&plan).await;
+        let mut committed =
+            core.commit(vec![draft(&sandbox, Action::Deleted, retry)], &plan, |_| {
+                vec![Put::SandboxGone(sandbox.id)]
+            })?;
+        let realized = core.realize(&mut committed).await;
         core.settle(committed);
-        realized.map(|()| Outcome { object: sandbox, plan: None })
+        realized.map(|_| Outcome { object: sandbox, plan: None })
     }
 }
 

@@ -10,11 +10,13 @@ use postern_model::endpoint::EndpointSpec;
 use postern_model::id::{EndpointId, NetworkId, SandboxId};
 use postern_model::mac::MacAddr;
 use postern_model::network::{Family, Network};
+use postern_model::policy::Policy;
 use postern_model::refusal::{Class, Refusal};
 use postern_model::sandbox::NamespaceIdentity;
 use postern_model::time::Timestamp;
 use postern_model::topology::{Change, Lease, Put, Topology};
 use postern_planner::ipam::{AddressSpace, ClaimError};
+use postern_planner::policy::{Compiler, Delta};
 
 /// The records and their derived indexes, behind one short lock.
 #[derive(Debug, Default)]
@@ -22,6 +24,7 @@ pub(crate) struct State {
     topology: Topology,
     spaces: HashMap<(NetworkId, Family), AddressSpace>,
     macs: HashSet<(NetworkId, MacAddr)>,
+    policies: Compiler,
     /// Which sandbox has which namespace.
     pub(crate) namespaces: HashMap<NamespaceIdentity, SandboxId>,
 }
@@ -47,6 +50,7 @@ impl State {
             }
         }
         state.macs = topology.endpoints().map(|e| (e.network, e.mac)).collect();
+        state.policies = Compiler::of(&topology);
         state.topology = topology;
         state
     }
@@ -73,8 +77,31 @@ impl State {
         &self.topology
     }
 
-    /// Applies a change that the store has accepted.
-    pub(crate) fn apply(&mut self, change: &Change) {
+    /// The policies, compiled.
+    pub(crate) const fn policies(&self) -> &Compiler {
+        &self.policies
+    }
+
+    /// What a policy would come to: its change of elements, and whom it selects. `back` puts
+    /// things back as they were.
+    pub(crate) fn try_policy(&mut self, policy: &Policy, back: &Put) -> (Delta, Vec<String>) {
+        let put = Put::Policy(Box::new(policy.clone()));
+        let delta = self.policies.update(&self.topology, &[put]);
+        let subjects = self.policies.subjects(policy);
+        drop(self.policies.update(&self.topology, std::slice::from_ref(back)));
+        (delta, subjects)
+    }
+
+    /// What its end would come to.
+    pub(crate) fn try_without_policy(&mut self, policy: &Policy) -> Delta {
+        let delta = self.policies.update(&self.topology, &[Put::PolicyGone(policy.id)]);
+        let back = Put::Policy(Box::new(policy.clone()));
+        drop(self.policies.update(&self.topology, &[back]));
+        delta
+    }
+
+    /// Applies a change that the store has accepted; returns what it does to policies.
+    pub(crate) fn apply(&mut self, change: &Change) -> Delta {
         for put in &change.puts {
             match put {
                 Put::Network(network) => self.add_spaces(network),
@@ -100,6 +127,7 @@ impl State {
             }
         }
         self.topology.apply(change);
+        self.policies.update(&self.topology, &change.puts)
     }
 
     /// Finds addresses and a MAC for a new endpoint and keeps them for it. Also returns

@@ -19,6 +19,7 @@ pub(crate) fn watch_events(request: v1::WatchEventsRequest) -> Result<WatchEvent
             Ok(v1::ObjectKind::Network) => wanted.push(ObjectKind::Network),
             Ok(v1::ObjectKind::Sandbox) => wanted.push(ObjectKind::Sandbox),
             Ok(v1::ObjectKind::Endpoint) => wanted.push(ObjectKind::Endpoint),
+            Ok(v1::ObjectKind::Policy) => wanted.push(ObjectKind::Policy),
             Ok(v1::ObjectKind::Unspecified) | Err(_) => {
                 fields.wrong(format!("kinds[{index}]"), format!("{number} is not a kind"));
             }
@@ -42,6 +43,7 @@ fn event(event: Event) -> v1::Event {
         ObjectKind::Network => v1::ObjectKind::Network,
         ObjectKind::Sandbox => v1::ObjectKind::Sandbox,
         ObjectKind::Endpoint => v1::ObjectKind::Endpoint,
+        ObjectKind::Policy => v1::ObjectKind::Policy,
     };
     let action = match action {
         Action::Created => v1::event::Action::Created,

@@ -8,6 +8,8 @@ mod endpoint;
 mod event;
 mod fields;
 mod network;
+mod policy;
+mod policy_out;
 mod sandbox;
 mod shared;
 mod system;
@@ -20,6 +22,8 @@ pub(crate) use event::{event_item, watch_events};
 pub(crate) use network::{
     create_network, delete_network, list_networks, network, prune_networks, update_network,
 };
+pub(crate) use policy::{apply_policy, delete_policy, list_policies};
+pub(crate) use policy_out::policy;
 pub(crate) use sandbox::{
     add_link, create_sandbox, delete_sandbox, list_sandboxes, remove_link, sandbox, update_sandbox,
 };

@@ -161,7 +161,7 @@ fn all_subnets(fields: &mut Fields, subnets: Vec<v1::Subnet>) -> Option<Vec<Subn
 }
 
 /// A prefix in its canonical form; `10.0.0.0` without a length is not one.
-fn prefix(text: &str) -> Result<IpNetwork, String> {
+pub(super) fn prefix(text: &str) -> Result<IpNetwork, String> {
     if !text.contains('/') {
         return Err(format!("`{text}` is not a prefix of the form 10.0.0.0/8"));
     }

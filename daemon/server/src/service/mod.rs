@@ -3,11 +3,13 @@
 mod endpoint;
 mod event;
 mod network;
+mod policy;
 mod sandbox;
 mod system;
 
 pub(crate) use endpoint::Endpoints;
 pub(crate) use event::Events;
 pub(crate) use network::Networks;
+pub(crate) use policy::Policies;
 pub(crate) use sandbox::Sandboxes;
 pub(crate) use system::System;

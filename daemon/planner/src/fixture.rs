@@ -1,0 +1,80 @@
+//! Small records for tests.
+
+use postern_model::decision::{EndpointDecision, NetworkDecision};
+use postern_model::endpoint::{Attachment, Endpoint, EndpointSpec};
+use postern_model::id::{EndpointId, NetworkId, SandboxId};
+use postern_model::network::{Network, NetworkSpec};
+use postern_model::sandbox::{Sandbox, SandboxSpec};
+use postern_model::time::Timestamp;
+
+/// A uid of a kind of object.
+pub(crate) fn uid(kind: u8, last: u8) -> String {
+    format!("01932c07-a9d0-7000-8abc-00000000{kind:02x}{last:02x}")
+}
+
+/// An empty bridge network, without neighbours' talk.
+pub(crate) fn network(last: u8, name: &str) -> Network {
+    Network {
+        id: uid(1, last).parse::<NetworkId>().unwrap(),
+        name: name.parse().unwrap(),
+        revision: 1,
+        created: Timestamp(0),
+        predefined: false,
+        spec: NetworkSpec {
+            driver: "bridge".parse().unwrap(),
+            subnets: Vec::new(),
+            ipv4: true,
+            ipv6: true,
+            internal: false,
+            icc: false,
+            mtu: None,
+            dns_servers: Vec::new(),
+            labels: Default::default(),
+            options: Default::default(),
+        },
+        subnets: Vec::new(),
+        decision: NetworkDecision::default(),
+        driver_digest: String::new(),
+    }
+}
+
+/// A sandbox.
+pub(crate) fn sandbox(last: u8, name: &str, spec: SandboxSpec) -> Sandbox {
+    Sandbox {
+        id: uid(2, last).parse::<SandboxId>().unwrap(),
+        name: name.parse().unwrap(),
+        revision: 1,
+        created: Timestamp(0),
+        spec,
+        path: format!("/run/{name}").into(),
+        identity: None,
+    }
+}
+
+/// An endpoint of `10.<network>.0.<last>` and `fd00:<network>::<last>`.
+pub(crate) fn endpoint(last: u8, network: &Network, sandbox: &Sandbox) -> Endpoint {
+    let n = network.id.uuid().as_bytes()[15];
+    let gateways = [format!("10.{n}.0.1"), format!("fd00:{n}::1")];
+    Endpoint {
+        id: uid(3, last).parse::<EndpointId>().unwrap(),
+        name: format!("{}.{}", sandbox.name, network.name).parse().unwrap(),
+        revision: 1,
+        created: Timestamp(0),
+        network: network.id,
+        spec: EndpointSpec::default(),
+        mac: "02:00:00:00:00:02".parse().unwrap(),
+        addresses: vec![
+            format!("10.{n}.0.{last}/24").parse().unwrap(),
+            format!("fd00:{n}::{last}/64").parse().unwrap(),
+        ],
+        attachment: Some(Attachment {
+            sandbox: sandbox.id,
+            interface: Some("eth0".parse().unwrap()),
+            bindings: Vec::new(),
+            decision: EndpointDecision {
+                gateways: gateways.iter().map(|g| g.parse().unwrap()).collect(),
+                ..EndpointDecision::default()
+            },
+        }),
+    }
+}

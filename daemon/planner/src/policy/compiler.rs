@@ -1,0 +1,464 @@
+//! Every policy of a topology as elements of the kernel's maps, kept up to date change by
+//! change: what a change costs depends on whom it concerns, not on how much there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use postern_model::id::{EndpointId, NetworkId, PolicyId};
+use postern_model::name::Labels;
+use postern_model::policy::{Match, Peer, Policy};
+use postern_model::port::{PortRange, Protocol};
+use postern_model::resource::Element;
+use postern_model::topology::{Put, Topology};
+
+use super::class::{Class, EndpointClass, GATEWAY, Identities, Identity, holding};
+use super::elements;
+use super::line::Named;
+use super::member::Member;
+use super::relevance::Relevance;
+
+/// Where a policy stands in the order.
+pub(super) type Place = (postern_model::policy::Tier, u32, String);
+
+/// What a change comes to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// Elements to remove.
+    pub remove: Vec<Element>,
+    /// Elements to add; one with another value than before is in both.
+    pub add: Vec<Element>,
+    /// Addresses of endpoints of which something may be forbidden now that was not before.
+    pub narrowed: BTreeSet<IpAddr>,
+    /// Networks on which frames between neighbours must be judged from now on, or need not
+    /// be any more.
+    pub judged: BTreeMap<NetworkId, bool>,
+}
+
+impl Delta {
+    /// Whether nothing changes.
+    pub const fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.add.is_empty()
+    }
+}
+
+/// The policies of a topology, compiled.
+#[derive(Debug, Clone)]
+pub struct Compiler {
+    pub(super) policies: BTreeMap<Place, Selecting>,
+    pub(super) networks: BTreeMap<NetworkId, Labels>,
+    pub(super) members: BTreeMap<EndpointId, Member>,
+    pub(super) by_address: BTreeMap<IpAddr, EndpointId>,
+    pub(super) identities: Identities,
+    /// Whom each peer of a rule stands for.
+    pub(super) peers: BTreeMap<Peer, Standing>,
+    places: BTreeMap<PolicyId, Place>,
+    relevance: Relevance,
+    /// Elements of no endpoint: those of prefixes and of gateways.
+    pub(super) common: BTreeSet<Element>,
+    /// How many endpoints of a network some policy speaks of.
+    policed: BTreeMap<NetworkId, usize>,
+}
+
+/// A policy and whom it selects.
+#[derive(Debug, Clone)]
+pub(super) struct Selecting {
+    pub(super) policy: Policy,
+    pub(super) subjects: BTreeSet<EndpointId>,
+}
+
+/// Whom a peer stands for, and which policies ask.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Standing {
+    pub(super) identities: BTreeSet<Identity>,
+    policies: BTreeSet<Place>,
+}
+
+/// What has to be looked at again.
+#[derive(Debug, Default)]
+struct Dirty {
+    endpoints: BTreeSet<EndpointId>,
+    subjects: BTreeSet<EndpointId>,
+}
+
+impl Default for Compiler {
+    fn default() -> Self {
+        Self {
+            policies: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            members: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+            identities: Identities::new(),
+            peers: BTreeMap::new(),
+            places: BTreeMap::new(),
+            relevance: Relevance::default(),
+            common: BTreeSet::new(),
+            policed: BTreeMap::new(),
+        }
+    }
+}
+
+impl Compiler {
+    /// A whole topology, compiled.
+    pub fn of(topology: &Topology) -> Self {
+        let mut compiler = Self::default();
+        compiler.update(topology, &topology.puts());
+        compiler
+    }
+
+    /// Whether some policy speaks of an endpoint of a network: then frames between its
+    /// neighbours must be judged.
+    pub fn is_policed(&self, network: NetworkId) -> bool {
+        self.policed.contains_key(&network)
+    }
+
+    /// The names of the endpoints that a policy selects now, in order.
+    pub fn subjects(&self, policy: &Policy) -> Vec<String> {
+        let selecting = self.places.get(&policy.id).and_then(|place| self.policies.get(place));
+        let subjects = selecting.iter().flat_map(|selecting| &selecting.subjects);
+        let mut names: Vec<String> = subjects
+            .filter_map(|id| self.members.get(id))
+            .map(|member| member.name.to_string())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Every element there should be.
+    pub fn elements(&self) -> impl Iterator<Item = &Element> {
+        self.common.iter().chain(self.members.values().flat_map(|member| &member.elements))
+    }
+
+    /// Follows a change; `topology` is the one after it.
+    pub fn update(&mut self, topology: &Topology, puts: &[Put]) -> Delta {
+        let mut dirty = Dirty::default();
+        let mut gone = BTreeSet::new();
+        for put in puts {
+            match put {
+                Put::Network(network) => self.relabel(topology, network.id, &mut dirty),
+                Put::NetworkGone(id) => drop(self.networks.remove(id)),
+                Put::Sandbox(sandbox) => {
+                    let joined = topology.endpoints_of_sandbox(sandbox.id);
+                    dirty.endpoints.extend(joined.map(|endpoint| endpoint.id));
+                }
+                Put::Endpoint(endpoint) => {
+                    dirty.endpoints.insert(endpoint.id);
+                }
+                Put::EndpointGone(id) => {
+                    gone.insert(*id);
+                }
+                Put::Policy(policy) => self.put_policy(policy, &mut dirty),
+                Put::PolicyGone(id) => self.remove_policy(*id, &mut dirty),
+                _ => {}
+            }
+        }
+        dirty.endpoints.extend(gone);
+        let mut delta = Delta::default();
+        if puts.iter().any(is_common) {
+            let subnets = topology.networks().flat_map(|network| &network.subnets);
+            let gateways = subnets.filter_map(|subnet| subnet.gateway);
+            let common = self.common_elements(gateways, &mut dirty);
+            replace(&mut self.common, common, &mut delta);
+        }
+        for id in std::mem::take(&mut dirty.endpoints) {
+            self.put_member(topology, id, &mut dirty, &mut delta);
+        }
+        for id in dirty.subjects {
+            self.compile(id, &mut delta);
+        }
+        delta
+    }
+
+    fn relabel(&mut self, topology: &Topology, id: NetworkId, dirty: &mut Dirty) {
+        let Some(network) = topology.network(id) else { return };
+        let labels = Topology::labels_of_network(network);
+        if self.networks.get(&id) == Some(&labels) {
+            return;
+        }
+        self.networks.insert(id, labels);
+        dirty.endpoints.extend(topology.endpoints_of_network(id).map(|endpoint| endpoint.id));
+        // Identities keep their numbers, but other peers stand for them now.
+        let own: Vec<Identity> = self
+            .identities
+            .iter()
+            .filter(|(_, c)| c.network() == Some(id))
+            .map(|(n, _)| n)
+            .collect();
+        for identity in own {
+            self.restand(identity, dirty);
+        }
+    }
+
+    /// Finds anew which peers stand for an identity that came, went or changed.
+    fn restand(&mut self, identity: Identity, dirty: &mut Dirty) {
+        let class = self.identities.class(identity);
+        for (peer, standing) in &mut self.peers {
+            let stands = class.is_some_and(|class| class.is(peer, &self.networks));
+            let changed = if stands {
+                standing.identities.insert(identity)
+            } else {
+                standing.identities.remove(&identity)
+            };
+            if changed {
+                for place in &standing.policies {
+                    let subjects = self.policies.get(place).map(|policy| &policy.subjects);
+                    dirty.subjects.extend(subjects.into_iter().flatten());
+                }
+            }
+        }
+    }
+
+    fn put_policy(&mut self, policy: &Policy, dirty: &mut Dirty) {
+        self.remove_policy(policy.id, dirty);
+        let place: Place = (policy.spec.tier, policy.spec.priority, policy.name.to_string());
+        self.places.insert(policy.id, place.clone());
+        let news = self.relevance.add(policy);
+        self.reconsider(&news, dirty);
+        for peer in elements::peers(policy) {
+            let standing = self.peers.entry(peer.clone()).or_insert_with(|| Standing {
+                identities: self
+                    .identities
+                    .iter()
+                    .filter(|(_, class)| class.is(peer, &self.networks))
+                    .map(|(number, _)| number)
+                    .collect(),
+                policies: BTreeSet::new(),
+            });
+            standing.policies.insert(place.clone());
+        }
+        let selected = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.is_selected(&policy.spec.subject, &self.networks));
+        let subjects: BTreeSet<EndpointId> = selected.map(|(id, _)| *id).collect();
+        for id in &subjects {
+            if let Some(member) = self.members.get_mut(id) {
+                member.policies.insert(place.clone());
+            }
+        }
+        dirty.subjects.extend(&subjects);
+        self.policies.insert(place, Selecting { policy: policy.clone(), subjects });
+    }
+
+    fn remove_policy(&mut self, id: PolicyId, dirty: &mut Dirty) {
+        let Some(place) = self.places.remove(&id) else { return };
+        let Some(Selecting { policy, subjects }) = self.policies.remove(&place) else { return };
+        for id in &subjects {
+            if let Some(member) = self.members.get_mut(id) {
+                member.policies.remove(&place);
+            }
+        }
+        dirty.subjects.extend(subjects);
+        for peer in elements::peers(&policy) {
+            if let Some(standing) = self.peers.get_mut(peer) {
+                standing.policies.remove(&place);
+                if standing.policies.is_empty() {
+                    self.peers.remove(peer);
+                }
+            }
+        }
+        let dropped = self.relevance.remove(&policy);
+        self.reconsider(&dropped, dirty);
+    }
+
+    /// Endpoints that are told apart by what is, or is no longer, asked for get their
+    /// identities anew: they depend on what there is and not on how it came to be.
+    fn reconsider(&self, changed: &Relevance, dirty: &mut Dirty) {
+        if changed.is_empty() {
+            return;
+        }
+        let told = self.members.iter().filter(|(_, member)| changed.tells(member));
+        dirty.endpoints.extend(told.map(|(id, _)| *id));
+    }
+
+    /// Takes an endpoint as it is now: whether it is joined, its labels, its identities,
+    /// and which policies select it.
+    fn put_member(
+        &mut self,
+        topology: &Topology,
+        id: EndpointId,
+        dirty: &mut Dirty,
+        delta: &mut Delta,
+    ) {
+        let old = self.members.remove(&id);
+        let endpoint = topology.endpoint(id).filter(|endpoint| endpoint.attachment.is_some());
+        let Some(endpoint) = endpoint else {
+            if let Some(old) = old {
+                self.forget_member(id, old, dirty, delta);
+            }
+            return;
+        };
+        let mut member = Member::of(topology, endpoint);
+        for address in member.addresses.clone() {
+            let class = self.class_of(&member, address);
+            let (identity, first) = self.identities.acquire(&class);
+            if first {
+                self.restand(identity, dirty);
+            }
+            member.identities.push((address, identity));
+            self.by_address.insert(address, id);
+        }
+        for (place, selecting) in &mut self.policies {
+            if member.is_selected(&selecting.policy.spec.subject, &self.networks) {
+                selecting.subjects.insert(id);
+                member.policies.insert(place.clone());
+            } else {
+                selecting.subjects.remove(&id);
+            }
+        }
+        if let Some(old) = old {
+            member.elements = old.elements;
+            for (address, identity) in old.identities {
+                if !member.addresses.contains(&address) {
+                    self.by_address.remove(&address);
+                }
+                if self.identities.release(identity) {
+                    self.restand(identity, dirty);
+                }
+            }
+        }
+        self.members.insert(id, member);
+        dirty.subjects.insert(id);
+    }
+
+    fn forget_member(
+        &mut self,
+        id: EndpointId,
+        member: Member,
+        dirty: &mut Dirty,
+        delta: &mut Delta,
+    ) {
+        for place in &member.policies {
+            if let Some(selecting) = self.policies.get_mut(place) {
+                selecting.subjects.remove(&id);
+            }
+        }
+        for (address, identity) in &member.identities {
+            self.by_address.remove(address);
+            if self.identities.release(*identity) {
+                self.restand(*identity, dirty);
+            }
+        }
+        dirty.subjects.remove(&id);
+        if member.elements.iter().any(|element| matches!(element, Element::Policed(..))) {
+            self.unpolice(member.network, delta);
+        }
+        delta.remove.extend(member.elements);
+    }
+
+    fn class_of(&self, member: &Member, address: IpAddr) -> Class {
+        let Relevance { keys, names, ports, cidrs } = &self.relevance;
+        let asked = |(key, _): &(&String, &String)| keys.contains_key(*key);
+        let labels = member.labels.iter().filter(asked);
+        Class::Endpoint(EndpointClass {
+            network: member.network,
+            labels: labels.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            ports: member
+                .ports
+                .iter()
+                .filter(|(protocol, name, _)| ports.contains_key(&(*protocol, name.clone())))
+                .cloned()
+                .collect(),
+            name: names.contains_key(&member.name).then(|| member.name.clone()),
+            cidrs: holding(cidrs.keys(), address),
+        })
+    }
+
+    /// The elements of prefixes and gateways, and the identities of what is in prefixes.
+    fn common_elements(
+        &mut self,
+        gateways: impl Iterator<Item = IpAddr>,
+        dirty: &mut Dirty,
+    ) -> BTreeSet<Element> {
+        let ranges = super::ranges::disjoint(self.relevance.cidrs.keys());
+        let mut common: BTreeSet<Element> =
+            gateways.map(|ip| Element::Identity(ip, GATEWAY)).collect();
+        for (first, last, cidrs) in ranges {
+            let (identity, new) = self.identities.acquire(&Class::World(cidrs));
+            if new {
+                self.restand(identity, dirty);
+            }
+            common.insert(Element::PrefixIdentity { first, last, identity });
+        }
+        let before: Vec<Identity> = self
+            .common
+            .iter()
+            .filter_map(|element| match element {
+                Element::PrefixIdentity { identity, .. } => Some(*identity),
+                _ => None,
+            })
+            .collect();
+        for identity in before {
+            if self.identities.release(identity) {
+                self.restand(identity, dirty);
+            }
+        }
+        common
+    }
+
+    fn unpolice(&mut self, network: NetworkId, delta: &mut Delta) {
+        if let Some(count) = self.policed.get_mut(&network) {
+            *count -= 1;
+            if *count == 0 {
+                self.policed.remove(&network);
+                delta.judged.insert(network, false);
+            }
+        }
+    }
+
+    /// Compiles one endpoint anew.
+    fn compile(&mut self, id: EndpointId, delta: &mut Delta) {
+        let Some(member) = self.members.get(&id) else { return };
+        let elements = elements::of(self, member);
+        let Some(member) = self.members.get_mut(&id) else { return };
+        // One that is new has no flows yet.
+        let known = !member.elements.is_empty();
+        let policed = |elements: &BTreeSet<Element>| {
+            elements.iter().any(|element| matches!(element, Element::Policed(..)))
+        };
+        let (was, is) = (policed(&member.elements), policed(&elements));
+        let network = member.network;
+        let changed = replace(&mut member.elements, elements, delta);
+        // Without policies nothing but identities changes, which then mean nothing.
+        if known && changed && (was || is || !self.policies.is_empty()) {
+            delta.narrowed.extend(&member.addresses);
+        }
+        match (was, is) {
+            (false, true) => {
+                let count = self.policed.entry(network).or_default();
+                *count += 1;
+                if *count == 1 {
+                    delta.judged.insert(network, true);
+                }
+            }
+            (true, false) => self.unpolice(network, delta),
+            _ => {}
+        }
+    }
+}
+
+/// Whether a change may be about prefixes or gateways.
+const fn is_common(put: &Put) -> bool {
+    matches!(put, Put::Network(_) | Put::NetworkGone(_) | Put::Policy(_) | Put::PolicyGone(_))
+}
+
+/// Puts elements in the place of others; whether any changed.
+fn replace(old: &mut BTreeSet<Element>, new: BTreeSet<Element>, delta: &mut Delta) -> bool {
+    let before = delta.remove.len() + delta.add.len();
+    delta.remove.extend(old.difference(&new).cloned());
+    delta.add.extend(new.difference(old).cloned());
+    *old = new;
+    delta.remove.len() + delta.add.len() > before
+}
+
+impl Named for Compiler {
+    fn named(&self, peer: Identity, protocol: Protocol, name: &str) -> Vec<Match> {
+        let ports = self.identities.class(peer).map(|class| class.named(protocol, name));
+        let ports = ports.unwrap_or_default().into_iter();
+        ports.map(|ports: PortRange| Match::ports(protocol, ports)).collect()
+    }
+
+    fn serving(&self, protocol: Protocol, name: &str) -> Vec<Identity> {
+        let serves = |(_, class): &(Identity, &Class)| !class.named(protocol, name).is_empty();
+        self.identities.iter().filter(serves).map(|(number, _)| number).collect()
+    }
+}

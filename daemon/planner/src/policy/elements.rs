@@ -1,0 +1,131 @@
+//! One endpoint's policies as elements.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use postern_model::network::Family;
+use postern_model::policy::{Action, Direction, Match, Mode, Peer, Policy, PolicyPort, Rule};
+use postern_model::resource::{Decision, Element, Verdict};
+
+use super::class::{Identity, is_relative};
+use super::compiler::Compiler;
+use super::line::{Cause, Line, Lines, Outcome, Ports, isolating};
+use super::member::Member;
+use super::pieces::Entry;
+
+/// Every peer that a policy's rules name.
+pub(super) fn peers(policy: &Policy) -> impl Iterator<Item = &Peer> {
+    let rules = Direction::ALL.into_iter().filter_map(|direction| policy.spec.rules(direction));
+    rules.flatten().flat_map(|rule| &rule.peers)
+}
+
+/// The elements of an endpoint.
+pub(super) fn of(compiler: &Compiler, member: &Member) -> BTreeSet<Element> {
+    let mut elements = BTreeSet::new();
+    for (address, identity) in &member.identities {
+        elements.insert(Element::Identity(*address, *identity));
+        for direction in Direction::ALL {
+            let lines = lines(compiler, member, *address, direction);
+            if !lines.policed {
+                continue;
+            }
+            elements.insert(Element::Policed(direction, *address));
+            if lines.isolated.is_some() {
+                elements.insert(Element::Isolated(direction, *address));
+            }
+            let entries = lines.entries(compiler);
+            elements.extend(entries.iter().map(|entry| decision(*address, direction, entry)));
+        }
+    }
+    elements
+}
+
+fn decision(subject: IpAddr, direction: Direction, entry: &Entry) -> Element {
+    let verdict = match (entry.outcome, direction) {
+        (Outcome::Deny, _) => Verdict::Drop,
+        (Outcome::Reject, _) => Verdict::Reject,
+        (Outcome::Isolated, _) => Verdict::Isolated,
+        (Outcome::Accept, Direction::Ingress) => Verdict::Accept,
+        // That its beginner may have it says nothing for its other end.
+        (Outcome::Accept, Direction::Egress) | (Outcome::Default, _) => Verdict::Return,
+    };
+    Element::Decision(Decision { direction, subject, peer: entry.peer, what: entry.what, verdict })
+}
+
+/// The policies of an endpoint's address and direction that are carried out.
+pub(super) fn lines(
+    compiler: &Compiler,
+    member: &Member,
+    address: IpAddr,
+    direction: Direction,
+) -> Lines {
+    let enforced = |policy: &&Policy| policy.spec.mode == Mode::Enforce;
+    let selecting = || {
+        let places = member.policies.iter();
+        places.filter_map(|place| Some(&compiler.policies.get(place)?.policy)).filter(enforced)
+    };
+    let mut lines = Lines {
+        lines: Vec::new(),
+        isolated: isolating(selecting(), direction),
+        policed: selecting().any(|policy| policy.spec.directions.contains(&direction)),
+    };
+    for policy in selecting() {
+        for (index, rule) in policy.spec.rules(direction).unwrap_or_default().iter().enumerate() {
+            let cause = Cause { policy: policy.name.to_string(), rule: Some(index) };
+            lines.lines.extend(line(compiler, member, (address, direction), (policy, rule, cause)));
+        }
+    }
+    lines
+}
+
+/// A rule as a line; none if it matches nothing.
+fn line(
+    compiler: &Compiler,
+    member: &Member,
+    (address, direction): (IpAddr, Direction),
+    (policy, rule, cause): (&Policy, &Rule, Cause),
+) -> Option<Line> {
+    let action = if policy.spec.tier == postern_model::policy::Tier::App {
+        Action::Accept
+    } else {
+        rule.action
+    };
+    let peers = (!rule.peers.is_empty()).then(|| {
+        rule.peers.iter().flat_map(|peer| standing(compiler, member, peer)).collect::<BTreeSet<_>>()
+    });
+    let ports = (!rule.ports.is_empty()).then(|| ports(member, address, direction, &rule.ports));
+    let nobody = peers.as_ref().is_some_and(BTreeSet::is_empty);
+    (!nobody).then_some(Line { tier: policy.spec.tier, action, peers, ports, cause })
+}
+
+fn standing<'a>(
+    compiler: &'a Compiler,
+    member: &'a Member,
+    peer: &'a Peer,
+) -> impl Iterator<Item = Identity> + 'a {
+    let near = is_relative(peer);
+    let identities = compiler.peers.get(peer).map(|standing| &standing.identities);
+    identities.into_iter().flatten().copied().filter(move |identity| {
+        let network = || compiler.identities.class(*identity)?.network();
+        !near || network() == Some(member.network)
+    })
+}
+
+fn ports(member: &Member, address: IpAddr, direction: Direction, given: &[PolicyPort]) -> Ports {
+    let family = Family::of(address);
+    let mut ports = Ports::default();
+    for port in given {
+        match (port, direction) {
+            (PolicyPort::Named(protocol, name), Direction::Egress) => {
+                ports.named.push((*protocol, name.clone()));
+            }
+            // It is the subject who serves.
+            (PolicyPort::Named(protocol, name), Direction::Ingress) => {
+                let own = member.ports.iter().filter(|port| port.0 == *protocol && port.1 == *name);
+                ports.fixed.extend(own.map(|port| Match::ports(*protocol, port.2)));
+            }
+            (port, _) => ports.fixed.extend(port.matches(family, |_, _| Vec::new())),
+        }
+    }
+    ports
+}

@@ -1,0 +1,24 @@
+//! The policy compiler: from policies over labels to elements of hash maps.
+//!
+//! Every joined endpoint's address has an *identity*, which it shares with all that no
+//! rule tells from it. For each address and direction that a policy speaks of, the
+//! policies' rules become the fewest entries that say the same: by the identity of the
+//! other end and what is used, from the particular to the general.
+
+mod class;
+mod compiler;
+mod elements;
+mod judge;
+mod line;
+mod member;
+mod pieces;
+mod ranges;
+mod relevance;
+
+pub use class::{Class, EndpointClass, GATEWAY, HOST, Identity, NamedPort, WORLD};
+pub use compiler::{Compiler, Delta};
+pub use judge::{Default, Flow, INTERNAL, Judgement, Party, Said};
+pub use line::{Cause, Outcome};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! What a committed change still has to do in the kernel.
+//!
+//! Elements go first and in the order of commits: they are submitted under the lock that
+//! orders these. So two calls that concern one element cannot overtake each other, and an
+//! endpoint that goes is out of service before its policies are gone.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use postern_kernel::conntrack::Tracked;
+use postern_kernel::nft::Submitted;
+use postern_kernel::{ApplyError, Kernel, LiveFlows};
+use postern_model::network::{Family, Network};
+use postern_model::plan::{Plan, Step};
+use postern_model::policy::Selection;
+use postern_model::refusal::Refusal;
+use postern_model::resource::Resource;
+use postern_planner::desired;
+use postern_planner::policy::{Delta, Flow, Party};
+
+use super::state::State;
+use super::{Core, outcome};
+
+/// Elements on their way, and what comes after them.
+pub(super) struct Pending {
+    submitted: Submitted,
+    /// Without its elements.
+    plan: Plan,
+    /// Addresses whose flows may be forbidden now.
+    narrowed: BTreeSet<IpAddr>,
+}
+
+impl Pending {
+    /// Submits the elements of a plan and of a change of policies as one transaction.
+    pub(super) fn begin<K: Kernel>(
+        kernel: &K,
+        state: &State,
+        mut plan: Plan,
+        delta: Delta,
+    ) -> Self {
+        let Delta { remove, add, narrowed, judged } = delta;
+        plan.remove.extend(remove);
+        plan.add.extend(add);
+        let steps = judged
+            .into_iter()
+            .filter_map(|(network, on)| judge(state.topology().network(network)?, on));
+        plan.steps.splice(0..0, steps);
+        let submitted = kernel.submit(&plan.remove, &plan.add);
+        plan.remove.clear();
+        plan.add.clear();
+        Self { submitted, plan, narrowed }
+    }
+}
+
+/// Has frames between the neighbours of a network judged, or not.
+fn judge(network: &Network, on: bool) -> Option<Step> {
+    let bridge = |policed| {
+        let set = desired::network(network, policed);
+        let mut all = set.iter().map(|(_, resource)| resource.clone());
+        all.find(|resource| matches!(resource, Resource::Bridge(_)))
+    };
+    let (from, to) = (bridge(!on)?, bridge(on)?);
+    (from != to).then_some(Step::Update { from, to })
+}
+
+impl<K: Kernel> Core<K> {
+    /// Waits for the elements, cuts what they forbid, and does the rest.
+    pub(super) async fn apply(&self, pending: Pending) -> Result<usize, Refusal> {
+        let Pending { submitted, plan, narrowed } = pending;
+        let refused = |error: &ApplyError| outcome::of_apply(error);
+        submitted.done().await.map_err(|source| refused(&ApplyError::Nft { source }))?;
+        self.kernel.apply(&plan).await.map_err(|error| refused(&error))?;
+        if narrowed.is_empty() {
+            return Ok(0);
+        }
+        let live = self.kernel.flows(narrowed).await.map_err(|e| outcome::of_observe(&e))?;
+        let forbidden = self.forbidden_of(live);
+        let count = forbidden.len();
+        self.kernel.end(forbidden).await.map_err(|error| refused(&error))?;
+        Ok(count)
+    }
+
+    /// Those of some flows that may not begin any more.
+    pub(super) fn forbidden_of(&self, live: LiveFlows) -> Vec<Tracked> {
+        let LiveFlows { flows, host } = live;
+        let state = self.state();
+        let forbidden = |tracked: &Tracked| {
+            let flow = flow(tracked, &host);
+            !state.policies().judge(state.topology(), &flow).passes
+        };
+        flows.into_iter().filter(forbidden).collect()
+    }
+}
+
+/// A tracked flow as rules see it.
+pub(super) fn flow(tracked: &Tracked, host: &BTreeSet<IpAddr>) -> Flow {
+    let party = |ip: IpAddr| match host.contains(&ip) || ip.is_loopback() {
+        // A gateway's address is both; rules know it by address.
+        true => Party::HostAt(ip),
+        false => Party::Address(ip),
+    };
+    let what: Selection = tracked.what();
+    Flow {
+        from: party(tracked.client()),
+        to: party(tracked.server()),
+        family: Family::of(tracked.server()),
+        what,
+        published: tracked.is_translated(),
+    }
+}

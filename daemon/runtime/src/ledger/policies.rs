@@ -1,0 +1,195 @@
+//! Policies: applied, deleted, expired, and read.
+
+use std::time::Duration;
+
+use postern_kernel::Kernel;
+use postern_model::event::{Action, ObjectKind};
+use postern_model::id::PolicyId;
+use postern_model::intent::{ApplyPolicy, DeletePolicy, ListPolicies, Outcome};
+use postern_model::name::Labels;
+use postern_model::plan::Plan;
+use postern_model::policy::Policy;
+use postern_model::refusal::{Class, Refusal};
+use postern_model::time::Timestamp;
+use postern_model::topology::Put;
+use postern_planner::policy::{Compiler, Delta};
+use postern_server::{PageOf, PolicyFacts};
+
+use super::locks::LockKey;
+use super::query::page;
+use super::{Core, Draft, Ledger, Retry, check, new_id, now};
+
+/// Most policies there can be.
+const POLICIES_MAX: usize = 10_000;
+/// Most elements that one change of policies may need.
+const ELEMENTS_MAX: usize = 200_000;
+/// How often policies are looked through for those that have expired.
+const EXPIRY_CHECK: Duration = Duration::from_secs(1);
+
+fn draft<'a>(policy: &Policy, action: Action, request: Option<&'a Retry>) -> Draft<'a> {
+    let attributes = Labels::from([("tier".to_owned(), policy.spec.tier.to_string())]);
+    Draft {
+        kind: ObjectKind::Policy,
+        action,
+        uid: policy.id.to_string(),
+        name: policy.name.to_string(),
+        attributes,
+        request,
+    }
+}
+
+fn facts(compiler: &Compiler, policy: &Policy, flows_cut: usize) -> PolicyFacts {
+    PolicyFacts { policy: policy.clone(), subjects: compiler.subjects(policy), flows_cut }
+}
+
+impl<K: Kernel> Ledger<K> {
+    pub(crate) async fn apply_policy_now(
+        &self,
+        intent: ApplyPolicy,
+        (retry, validate_only): (Option<&Retry>, bool),
+    ) -> Result<Outcome<PolicyFacts>, Refusal> {
+        let core = &*self.0;
+        let _moving = core.standstill.read().await;
+        let ApplyPolicy { name, spec, revision } = intent;
+        let _policy = core.locks.write(LockKey::Policy(name.to_string())).await;
+        let old = core.state().topology().find_policy(name.as_str()).cloned();
+        check_revision(&name.to_string(), revision, old.as_ref())?;
+        let mut new = match &old {
+            Some(old) => Policy { spec, ..old.clone() },
+            None => core.new_policy(name, spec)?,
+        };
+        if new.spec.expires.is_some_and(|expires| expires <= now()) {
+            return Err(Refusal::field("spec.expire_time", "is past"));
+        }
+        let back = old.clone().map_or(Put::PolicyGone(new.id), |old| Put::Policy(Box::new(old)));
+        let (delta, subjects) = core.state().try_policy(&new, &back);
+        check_size(&delta)?;
+        if validate_only {
+            let plan = Plan { remove: delta.remove, add: delta.add, ..Plan::default() };
+            let object = PolicyFacts { policy: new, subjects, flows_cut: 0 };
+            return Ok(Outcome { object, plan: Some(plan) });
+        }
+        let action = if old.is_some() { Action::Updated } else { Action::Created };
+        let about = vec![draft(&new, action, retry)];
+        let mut committed = core.commit(about, &Plan::default(), |generation| {
+            new.revision = generation;
+            vec![Put::Policy(Box::new(new.clone()))]
+        })?;
+        match core.realize(&mut committed).await {
+            Ok(flows_cut) => {
+                core.settle(committed);
+                Ok(Outcome { object: facts(core.state().policies(), &new, flows_cut), plan: None })
+            }
+            Err(refusal) => {
+                core.withdraw(committed, vec![back], &Plan::default()).await;
+                Err(refusal)
+            }
+        }
+    }
+
+    pub(crate) async fn delete_policy_now(
+        &self,
+        intent: DeletePolicy,
+        (retry, validate_only): (Option<&Retry>, bool),
+    ) -> Result<Outcome<PolicyFacts>, Refusal> {
+        let core = &*self.0;
+        let _moving = core.standstill.read().await;
+        let name = check::policy(core.state().topology(), &intent.policy)?.name.to_string();
+        let _policy = core.locks.write(LockKey::Policy(name)).await;
+        let policy = check::policy(core.state().topology(), &intent.policy)?.clone();
+        if validate_only {
+            let object = facts(core.state().policies(), &policy, 0);
+            let delta = core.state().try_without_policy(&policy);
+            let plan = Plan { remove: delta.remove, add: delta.add, ..Plan::default() };
+            return Ok(Outcome { object, plan: Some(plan) });
+        }
+        let about = vec![draft(&policy, Action::Deleted, retry)];
+        let gone = vec![Put::PolicyGone(policy.id)];
+        let mut committed = core.commit(about, &Plan::default(), |_| gone)?;
+        // Not withdrawn: the next reconciliation removes what is left.
+        let realized = core.realize(&mut committed).await;
+        core.settle(committed);
+        let subjects = Vec::new();
+        realized.map(|flows_cut| Outcome {
+            object: PolicyFacts { policy, subjects, flows_cut },
+            plan: None,
+        })
+    }
+
+    /// Deletes policies as they expire. Ends only with the task it runs in.
+    pub(crate) async fn keep_expired(self) {
+        loop {
+            tokio::time::sleep(EXPIRY_CHECK).await;
+            let now: Timestamp = now();
+            let past = |policy: &&Policy| policy.spec.expires.is_some_and(|time| time <= now);
+            let expired: Vec<PolicyId> = {
+                let state = self.0.state();
+                state.topology().policies().filter(past).map(|policy| policy.id).collect()
+            };
+            for id in expired {
+                let intent = DeletePolicy { policy: id.to_string() };
+                match self.delete_policy_now(intent, (None, false)).await {
+                    Ok(gone) => tracing::info!(policy = %gone.object.policy.name, "expired"),
+                    Err(refusal) if refusal.class == Class::NotFound => {}
+                    Err(refusal) => tracing::error!(%refusal, "an expired policy stays"),
+                }
+            }
+        }
+    }
+
+    /// The facts themselves; other mutations answer with records.
+    #[expect(clippy::unused_self, reason = "in the form of its siblings")]
+    pub(crate) fn same(&self, facts: &PolicyFacts) -> PolicyFacts {
+        facts.clone()
+    }
+
+    pub(crate) fn policy(&self, reference: &str) -> Result<PolicyFacts, Refusal> {
+        let state = self.0.state();
+        let policy = check::policy(state.topology(), reference)?;
+        Ok(facts(state.policies(), policy, 0))
+    }
+
+    pub(crate) fn policies(&self, query: &ListPolicies) -> PageOf<PolicyFacts> {
+        let state = self.0.state();
+        let matching = state.topology().policies().filter(|policy| {
+            let (name, uid) = (policy.name.as_str(), policy.id.to_string());
+            query.filter.matches(name, &uid, &policy.spec.labels)
+        });
+        page(matching, |p| p.name.as_str(), &query.page, |p| facts(state.policies(), p, 0))
+    }
+}
+
+impl<K: Kernel> Core<K> {
+    fn new_policy(
+        &self,
+        name: postern_model::name::Name,
+        spec: postern_model::policy::PolicySpec,
+    ) -> Result<Policy, Refusal> {
+        if self.state().topology().policies().count() >= POLICIES_MAX {
+            let text = format!("there are {POLICIES_MAX} policies, the most there can be");
+            return Err(Refusal::new(Class::Exhausted, "TOO_MANY_POLICIES", text));
+        }
+        Ok(Policy { id: PolicyId::new(new_id()), name, revision: 0, created: now(), spec })
+    }
+}
+
+fn check_revision(name: &str, wanted: Option<u64>, old: Option<&Policy>) -> Result<(), Refusal> {
+    let is = old.map_or(0, |policy| policy.revision);
+    match wanted {
+        Some(wanted) if wanted != is => {
+            let text = format!("policy `{name}` is at revision {is}, not {wanted}");
+            let refusal = Refusal::new(Class::Aborted, "STALE_REVISION", text);
+            Err(refusal.about(ObjectKind::Policy, name).at("revision"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_size(delta: &Delta) -> Result<(), Refusal> {
+    let needed = delta.add.len();
+    if needed <= ELEMENTS_MAX {
+        return Ok(());
+    }
+    let text = format!("the policy needs {needed} entries, at most {ELEMENTS_MAX} are allowed");
+    Err(Refusal::new(Class::Exhausted, "POLICY_TOO_LARGE", text))
+}
