@@ -9,6 +9,7 @@ use postern_proto::v1::PageRequest;
 use postern_proto::v1::endpoint_service_client::EndpointServiceClient;
 use postern_proto::v1::event_service_client::EventServiceClient;
 use postern_proto::v1::network_service_client::NetworkServiceClient;
+use postern_proto::v1::policy_service_client::PolicyServiceClient;
 use postern_proto::v1::sandbox_service_client::SandboxServiceClient;
 use postern_proto::v1::system_service_client::SystemServiceClient;
 use tokio::sync::OnceCell;
@@ -87,6 +88,15 @@ impl Client {
     /// No daemon answers.
     pub(crate) async fn networks(&self) -> Result<NetworkServiceClient<Channel>, Error> {
         let client = NetworkServiceClient::new(self.channel().await?);
+        Ok(client.max_decoding_message_size(MAX_REPLY))
+    }
+
+    /// The policies' service.
+    ///
+    /// # Errors
+    /// No daemon answers.
+    pub(crate) async fn policies(&self) -> Result<PolicyServiceClient<Channel>, Error> {
+        let client = PolicyServiceClient::new(self.channel().await?);
         Ok(client.max_decoding_message_size(MAX_REPLY))
     }
 

@@ -52,6 +52,14 @@ pub(crate) enum Error {
     /// A reply cannot be written as JSON.
     #[error("cannot write the reply as JSON: {0}")]
     Json(String),
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    ReadFile {
+        /// Which.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// Standard input or output failed.
     #[error("standard {stream}: {source}")]
     Stdio {

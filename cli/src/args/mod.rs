@@ -4,6 +4,7 @@ pub(crate) mod common;
 pub(crate) mod endpoint;
 pub(crate) mod link;
 pub(crate) mod network;
+pub(crate) mod policy;
 pub(crate) mod sandbox;
 pub(crate) mod system;
 
@@ -87,6 +88,9 @@ pub(crate) enum Command {
     /// Links: what lets one sandbox reach another's exposed ports under an alias
     #[command(subcommand)]
     Link(link::LinkCommand),
+    /// Policies: who may talk to whom
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Run a command in a sandbox, with its names (needs root)
     Exec(system::ExecArgs),
     /// Follow the changes as they happen

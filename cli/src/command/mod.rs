@@ -5,6 +5,7 @@ mod events;
 mod exec;
 mod link;
 mod network;
+mod policy;
 mod sandbox;
 mod spec;
 mod system;
@@ -48,6 +49,7 @@ async fn call(command: Command, client: &Client, out: Printer) -> Result<(), Err
         Command::Connect(args) => endpoint::connect(args, client, out).await,
         Command::Disconnect(args) => endpoint::disconnect(args, client, out).await,
         Command::Link(command) => link::run(command, client, out).await,
+        Command::Policy(command) => policy::run(command, client, out).await,
         Command::Events(args) => events::run(args, client, out).await,
         Command::Status => system::status(client, out).await,
         Command::Drift => system::drift(client, out).await,

@@ -6,6 +6,7 @@ pub(crate) mod json;
 pub(crate) mod link;
 pub(crate) mod network;
 pub(crate) mod plan;
+pub(crate) mod policy;
 pub(crate) mod sandbox;
 pub(crate) mod status;
 pub(crate) mod table;

@@ -5,8 +5,10 @@
 //! makes sense is the daemon's to say.
 
 pub(crate) mod filter;
+mod kubernetes;
 pub(crate) mod names;
 pub(crate) mod pairs;
+pub(crate) mod policies;
 pub(crate) mod ports;
 pub(crate) mod subnets;
 pub(crate) mod time;

@@ -1,0 +1,73 @@
+//! `postern policy`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::common::{Change, ListArgs, Names};
+use crate::parse::pairs::{self, Pair};
+
+/// The verbs of a policy.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Make the policies of files, or replace those of their names
+    #[command(after_help = FORMS)]
+    Apply(ApplyArgs),
+    /// List policies
+    #[command(visible_alias = "list")]
+    Ls(LsArgs),
+    /// Print policies in full, as JSON
+    Inspect(Names),
+    /// Delete policies; flows that are forbidden without them end
+    #[command(visible_alias = "remove")]
+    Rm(RmArgs),
+}
+
+/// What the files can say.
+const FORMS: &str = "\
+A file has one or more documents, YAML or JSON, each in one of two forms:
+
+  name: db                          the form of the API (postern.v1.ApplyPolicyRequest)
+  spec:
+    subject: {endpoints: {matchLabels: {app: db}}}
+    ingress:
+      - peers: [{selector: {endpoints: {matchLabels: {app: web}}}}]
+        ports: [{port: 5432}]
+
+  apiVersion: networking.k8s.io/v1  a Kubernetes NetworkPolicy as it is: a namespace is the
+  kind: NetworkPolicy               network of its name, pods are endpoints by their labels
+
+Documents are applied in their order; the first that is refused ends it.";
+
+/// `policy apply`.
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// A file, or - for standard input; repeatable
+    #[arg(short, long = "file", required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// What every change has.
+    #[command(flatten)]
+    pub change: Change,
+}
+
+/// `policy ls`.
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// Only those with this label; an empty value matches any; repeatable
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = pairs::pair)]
+    pub label: Vec<Pair>,
+    /// What every list has.
+    #[command(flatten)]
+    pub list: ListArgs,
+}
+
+/// `policy rm`.
+#[derive(Debug, Args)]
+pub(crate) struct RmArgs {
+    /// Which.
+    #[command(flatten)]
+    pub names: Names,
+    /// What every change has.
+    #[command(flatten)]
+    pub change: Change,
+}

@@ -1,0 +1,117 @@
+//! `postern policy`.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use postern_proto::v1::{
+    ApplyPolicyRequest, ApplyPolicyResponse, DeletePolicyRequest, Filter, GetPolicyRequest,
+    ListPoliciesRequest, ListPoliciesResponse, Policy,
+};
+
+use super::{dry, for_each, inspect};
+use crate::args::policy::{ApplyArgs, LsArgs, PolicyCommand, RmArgs};
+use crate::client::{Client, pages};
+use crate::error::{Error, required};
+use crate::output::{self, Printer, plain};
+use crate::parse::{pairs, policies};
+
+/// Runs one verb.
+///
+/// # Errors
+/// It could not be done.
+pub(super) async fn run(
+    command: PolicyCommand,
+    client: &Client,
+    out: Printer,
+) -> Result<(), Error> {
+    match command {
+        PolicyCommand::Apply(args) => apply(args, client, out).await,
+        PolicyCommand::Ls(args) => list(args, client, out).await,
+        PolicyCommand::Inspect(names) => {
+            inspect(&names, async |name| get(client, name).await).await
+        }
+        PolicyCommand::Rm(args) => remove(args, client, out).await,
+    }
+}
+
+/// Every document is read before the first is applied: a file that is wrong changes nothing.
+async fn apply(args: ApplyArgs, client: &Client, out: Printer) -> Result<(), Error> {
+    let mut requests = Vec::new();
+    for file in &args.files {
+        let found = policies::documents(&read(file)?);
+        let found = found.map_err(|why| Error::usage(format!("{}: {why}", file.display())))?;
+        requests.extend(found);
+    }
+    if requests.len() > 1 && !args.change.request_id.is_empty() {
+        return Err(Error::usage("--request-id names one request; give one document with it"));
+    }
+    for request in requests {
+        let request = ApplyPolicyRequest {
+            request_id: args.change.request_id.clone(),
+            validate_only: args.change.dry_run,
+            ..request
+        };
+        let reply = client.policies().await?.apply(request).await?.into_inner();
+        out.change(&reply, dry(args.change.dry_run, &reply.plan)?, || applied(&reply))?;
+    }
+    Ok(())
+}
+
+fn applied(reply: &ApplyPolicyResponse) -> String {
+    let Some(policy) = &reply.policy else { return String::new() };
+    let endpoints = match policy.subjects.len() {
+        1 => "one endpoint".to_owned(),
+        count => format!("{count} endpoints"),
+    };
+    let cut = match reply.flows_cut {
+        0 => String::new(),
+        1 => ", cut one flow".to_owned(),
+        count => format!(", cut {count} flows"),
+    };
+    format!("{}: selects {endpoints}{cut}", plain(&policy.name))
+}
+
+fn read(file: &Path) -> Result<String, Error> {
+    let mut text = String::new();
+    if file == Path::new("-") {
+        let read = io::stdin().lock().read_to_string(&mut text);
+        read.map_err(|source| Error::Stdio { stream: "input", source })?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file)
+        .map_err(|source| Error::ReadFile { path: file.to_owned(), source })
+}
+
+async fn list(args: LsArgs, client: &Client, out: Printer) -> Result<(), Error> {
+    let filter = Filter { labels: pairs::map(&args.label), ..Filter::default() };
+    let policies = pages(async |page| {
+        let request = ListPoliciesRequest { page: Some(page), filter: Some(filter.clone()) };
+        let reply = client.policies().await?.list(request).await?.into_inner();
+        Ok((reply.policies, reply.next_token))
+    })
+    .await?;
+    let reply = ListPoliciesResponse { policies, next_token: String::new() };
+    let uids: Vec<_> = reply.policies.iter().map(|policy| policy.uid.as_str()).collect();
+    out.list(&reply, &args.list, &uids, || {
+        output::policy::table(&reply.policies, args.list.no_trunc)
+    })
+}
+
+async fn get(client: &Client, policy: String) -> Result<Policy, Error> {
+    let reply = client.policies().await?.get(GetPolicyRequest { policy }).await?.into_inner();
+    required(reply.policy, "no policy")
+}
+
+async fn remove(args: RmArgs, client: &Client, out: Printer) -> Result<(), Error> {
+    args.change.for_each_of(&args.names.names)?;
+    for_each(&args.names, async |name| {
+        let request = DeletePolicyRequest {
+            policy: name.to_owned(),
+            request_id: args.change.request_id.clone(),
+            validate_only: args.change.dry_run,
+        };
+        let reply = client.policies().await?.delete(request).await?.into_inner();
+        out.change(&reply, dry(args.change.dry_run, &reply.plan)?, || plain(name))
+    })
+    .await
+}

@@ -1,0 +1,69 @@
+//! Policies.
+
+use postern_proto::v1::{Direction, Policy, PolicyMode, PolicySpec, Tier};
+
+use super::{id, table};
+
+/// One row for each, in the order in which they come.
+pub(crate) fn table(policies: &[Policy], whole: bool) -> String {
+    let rows = policies.iter().map(|policy| {
+        let none = PolicySpec::default();
+        let spec = policy.spec.as_ref().unwrap_or(&none);
+        [
+            id(&policy.uid, whole),
+            policy.name.clone(),
+            tier(spec),
+            spec.priority.to_string(),
+            directions(spec),
+            policy.subjects.len().to_string(),
+            if spec.mode() == PolicyMode::Audit { "audit" } else { "enforce" }.to_owned(),
+        ]
+    });
+    let header = ["POLICY ID", "NAME", "TIER", "PRIORITY", "DIRECTIONS", "ENDPOINTS", "MODE"];
+    table::table(header, rows.collect())
+}
+
+fn tier(spec: &PolicySpec) -> String {
+    match spec.tier() {
+        Tier::Admin => "admin",
+        Tier::App => "app",
+        Tier::Baseline => "baseline",
+        Tier::Unspecified => "?",
+    }
+    .to_owned()
+}
+
+fn directions(spec: &PolicySpec) -> String {
+    let name = |direction| match direction {
+        Direction::Ingress => "ingress",
+        Direction::Egress => "egress",
+        Direction::Unspecified => "?",
+    };
+    spec.directions().map(name).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_for_each() {
+        let policy = Policy {
+            uid: "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b".into(),
+            name: "db".into(),
+            spec: Some(PolicySpec {
+                tier: Tier::App.into(),
+                directions: vec![Direction::Ingress.into(), Direction::Egress.into()],
+                mode: PolicyMode::Audit.into(),
+                ..PolicySpec::default()
+            }),
+            subjects: vec!["db.blue".into()],
+            ..Policy::default()
+        };
+        assert_eq!(
+            table(&[policy], false),
+            "POLICY ID      NAME   TIER   PRIORITY   DIRECTIONS       ENDPOINTS   MODE\n\
+             7c8d9e0f1a2b   db     app    0          ingress,egress   1           audit"
+        );
+    }
+}
