@@ -53,7 +53,7 @@ pub type NamedPort = (Protocol, String, PortRange);
 
 impl Class {
     /// Whether a rule's peer stands for it. Of a peer that is relative to the subject's
-    /// network, that network is not looked at here; see [`is_relative`].
+    /// network, that network is not looked at here; see `is_relative`.
     pub fn is(&self, peer: &Peer, networks: &BTreeMap<NetworkId, Labels>) -> bool {
         match (self, peer) {
             (Self::World(cidrs), Peer::Cidr(cidr)) => cidrs.contains(cidr),
