@@ -91,6 +91,8 @@ pub(crate) enum Command {
     /// Policies: who may talk to whom
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Say whether a flow may begin, and which policy or network decides
+    Explain(policy::ExplainArgs),
     /// Run a command in a sandbox, with its names (needs root)
     Exec(system::ExecArgs),
     /// Follow the changes as they happen

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use postern_proto::v1::PolicyPort;
 
 use super::common::{Change, ListArgs, Names};
+use crate::parse::flow;
 use crate::parse::pairs::{self, Pair};
 
 /// The verbs of a policy.
@@ -70,4 +72,26 @@ pub(crate) struct RmArgs {
     /// What every change has.
     #[command(flatten)]
     pub change: Change,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+An end is a sandbox's name, an endpoint's (web.blue, or endpoint/NAME), an address, `host` or
+`world`. What is used is tcp/5432, udp/dns (a port by its name), sctp/PORT, icmp or icmpv6/TYPE.
+The exit code is 0 whether the flow is allowed or not.")]
+pub(crate) struct ExplainArgs {
+    /// Who begins the flow
+    pub from: String,
+    /// Who is to answer
+    pub to: String,
+    /// Protocol and port
+    #[arg(value_name = "WHAT", value_parser = flow::what)]
+    pub what: PolicyPort,
+    /// The flow comes by a published port
+    #[arg(long)]
+    pub published: bool,
+    /// Judge IPv6; otherwise IPv4 where both ends have it
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
 }

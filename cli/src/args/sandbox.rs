@@ -21,6 +21,10 @@ pub(crate) enum SandboxCommand {
     Inspect(Names),
     /// Change the labels of a sandbox
     Update(UpdateArgs),
+    /// Cut sandboxes off at once: nothing from them or to them passes, live flows included
+    Quarantine(QuarantineArgs),
+    /// Undo a quarantine
+    Release(QuarantineArgs),
     /// Delete sandboxes; an adopted namespace stays
     #[command(visible_alias = "remove")]
     Rm(RmArgs),
@@ -113,6 +117,17 @@ pub(crate) struct RmArgs {
     #[arg(short, long)]
     pub force: bool,
     /// How to change.
+    #[command(flatten)]
+    pub change: Change,
+}
+
+/// `sandbox quarantine` and `sandbox release`.
+#[derive(Debug, Args)]
+pub(crate) struct QuarantineArgs {
+    /// Which.
+    #[command(flatten)]
+    pub names: Names,
+    /// What every change has.
     #[command(flatten)]
     pub change: Change,
 }

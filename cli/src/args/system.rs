@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     Sandbox,
     /// Endpoints
     Endpoint,
+    /// Policies
+    Policy,
 }
 
 impl From<Kind> for ObjectKind {
@@ -52,6 +54,7 @@ impl From<Kind> for ObjectKind {
             Kind::Network => Self::Network,
             Kind::Sandbox => Self::Sandbox,
             Kind::Endpoint => Self::Endpoint,
+            Kind::Policy => Self::Policy,
         }
     }
 }

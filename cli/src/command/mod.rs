@@ -50,6 +50,7 @@ async fn call(command: Command, client: &Client, out: Printer) -> Result<(), Err
         Command::Disconnect(args) => endpoint::disconnect(args, client, out).await,
         Command::Link(command) => link::run(command, client, out).await,
         Command::Policy(command) => policy::run(command, client, out).await,
+        Command::Explain(args) => policy::explain(args, client, out).await,
         Command::Events(args) => events::run(args, client, out).await,
         Command::Status => system::status(client, out).await,
         Command::Drift => system::drift(client, out).await,

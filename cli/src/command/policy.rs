@@ -4,16 +4,17 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use postern_proto::v1::{
-    ApplyPolicyRequest, ApplyPolicyResponse, DeletePolicyRequest, Filter, GetPolicyRequest,
-    ListPoliciesRequest, ListPoliciesResponse, Policy,
+    ApplyPolicyRequest, ApplyPolicyResponse, DeletePolicyRequest, ExplainRequest, Filter,
+    GetPolicyRequest, ListPoliciesRequest, ListPoliciesResponse, Policy,
 };
 
 use super::{dry, for_each, inspect};
-use crate::args::policy::{ApplyArgs, LsArgs, PolicyCommand, RmArgs};
+use crate::args::Format;
+use crate::args::policy::{ApplyArgs, ExplainArgs, LsArgs, PolicyCommand, RmArgs};
 use crate::client::{Client, pages};
 use crate::error::{Error, required};
-use crate::output::{self, Printer, plain};
-use crate::parse::{pairs, policies};
+use crate::output::{self, Printer, json, plain};
+use crate::parse::{flow, pairs, policies};
 
 /// Runs one verb.
 ///
@@ -114,4 +115,23 @@ async fn remove(args: RmArgs, client: &Client, out: Printer) -> Result<(), Error
         out.change(&reply, dry(args.change.dry_run, &reply.plan)?, || plain(name))
     })
     .await
+}
+
+/// Says why a flow may begin, or not.
+///
+/// # Errors
+/// The daemon refuses.
+pub(super) async fn explain(args: ExplainArgs, client: &Client, out: Printer) -> Result<(), Error> {
+    let request = ExplainRequest {
+        from: Some(flow::end(&args.from)),
+        to: Some(flow::end(&args.to)),
+        what: Some(args.what),
+        published: args.published,
+        ipv6: args.ipv6,
+    };
+    let reply = client.policies().await?.explain(request).await?.into_inner();
+    match out.format {
+        Format::Json => output::line(&json::pretty(&reply)?),
+        Format::Table => output::line(&output::explain::text(&reply)),
+    }
 }

@@ -3,11 +3,14 @@
 use postern_proto::v1::sandbox_spec::Namespace;
 use postern_proto::v1::{
     CreateSandboxRequest, DeleteSandboxRequest, DnsConfig, GetSandboxRequest, ListSandboxesRequest,
-    ListSandboxesResponse, Sandbox, SandboxSpec, UpdateSandboxRequest,
+    ListSandboxesResponse, QuarantineSandboxRequest, ReleaseSandboxRequest, Sandbox, SandboxSpec,
+    UpdateSandboxRequest,
 };
 
 use super::{dry, for_each, inspect};
-use crate::args::sandbox::{CreateArgs, LsArgs, RmArgs, SandboxCommand, UpdateArgs};
+use crate::args::sandbox::{
+    CreateArgs, LsArgs, QuarantineArgs, RmArgs, SandboxCommand, UpdateArgs,
+};
 use crate::client::{Client, pages};
 use crate::error::{Error, required};
 use crate::output::{self, Printer, plain};
@@ -29,6 +32,8 @@ pub(super) async fn run(
             inspect(&names, async |name| get(client, name).await).await
         }
         SandboxCommand::Update(args) => update(args, client, out).await,
+        SandboxCommand::Quarantine(args) => quarantine(args, client, out).await,
+        SandboxCommand::Release(args) => release(args, client, out).await,
         SandboxCommand::Rm(args) => remove(args, client, out).await,
     }
 }
@@ -123,6 +128,34 @@ async fn remove(args: RmArgs, client: &Client, out: Printer) -> Result<(), Error
             validate_only: args.change.dry_run,
         };
         let reply = client.sandboxes().await?.delete(request).await?.into_inner();
+        out.change(&reply, dry(args.change.dry_run, &reply.plan)?, || plain(name))
+    })
+    .await
+}
+
+async fn quarantine(args: QuarantineArgs, client: &Client, out: Printer) -> Result<(), Error> {
+    args.change.for_each_of(&args.names.names)?;
+    for_each(&args.names, async |name| {
+        let request = QuarantineSandboxRequest {
+            sandbox: name.to_owned(),
+            request_id: args.change.request_id.clone(),
+            validate_only: args.change.dry_run,
+        };
+        let reply = client.sandboxes().await?.quarantine(request).await?.into_inner();
+        out.change(&reply, dry(args.change.dry_run, &reply.plan)?, || plain(name))
+    })
+    .await
+}
+
+async fn release(args: QuarantineArgs, client: &Client, out: Printer) -> Result<(), Error> {
+    args.change.for_each_of(&args.names.names)?;
+    for_each(&args.names, async |name| {
+        let request = ReleaseSandboxRequest {
+            sandbox: name.to_owned(),
+            request_id: args.change.request_id.clone(),
+            validate_only: args.change.dry_run,
+        };
+        let reply = client.sandboxes().await?.release(request).await?.into_inner();
         out.change(&reply, dry(args.change.dry_run, &reply.plan)?, || plain(name))
     })
     .await

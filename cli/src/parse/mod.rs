@@ -5,6 +5,7 @@
 //! makes sense is the daemon's to say.
 
 pub(crate) mod filter;
+pub(crate) mod flow;
 mod kubernetes;
 pub(crate) mod names;
 pub(crate) mod pairs;

@@ -275,6 +275,26 @@ impl SandboxService for Fake {
         reply(v1::GetEnvironmentResponse { variables })
     }
 
+    async fn quarantine(
+        &self,
+        request: Request<v1::QuarantineSandboxRequest>,
+    ) -> Reply<v1::QuarantineSandboxResponse> {
+        let request = self.note("sandbox.quarantine", request);
+        there("Sandbox", &request.sandbox)?;
+        let plan = plan(request.validate_only);
+        reply(v1::QuarantineSandboxResponse { sandbox: Some(self.sandbox("blue")), plan })
+    }
+
+    async fn release(
+        &self,
+        request: Request<v1::ReleaseSandboxRequest>,
+    ) -> Reply<v1::ReleaseSandboxResponse> {
+        let request = self.note("sandbox.release", request);
+        there("Sandbox", &request.sandbox)?;
+        let plan = plan(request.validate_only);
+        reply(v1::ReleaseSandboxResponse { sandbox: Some(self.sandbox("blue")), plan })
+    }
+
     async fn delete(
         &self,
         request: Request<v1::DeleteSandboxRequest>,

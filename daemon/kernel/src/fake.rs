@@ -219,6 +219,12 @@ impl Kernel for Fake {
         Submitted::nothing()
     }
 
+    async fn holds(&self, elements: Vec<Element>) -> Result<Vec<bool>, ObserveError> {
+        let state = self.lock();
+        let there = |element| state.resources.contains(&Resource::Element(element));
+        Ok(elements.into_iter().map(there).collect())
+    }
+
     async fn flows(&self, _of: BTreeSet<IpAddr>) -> Result<LiveFlows, ObserveError> {
         Ok(LiveFlows::default())
     }

@@ -59,6 +59,16 @@ pub trait Kernel: Send + Sync + 'static {
     /// lock has his changes take effect in the lock's order.
     fn submit(&self, remove: &[Element], add: &[Element]) -> Submitted;
 
+    /// Whether each element is there, with its value. The cost does not depend on how many
+    /// there are.
+    ///
+    /// # Errors
+    /// The kernel refused to answer.
+    fn holds(
+        &self,
+        elements: Vec<Element>,
+    ) -> impl Future<Output = Result<Vec<bool>, ObserveError>> + Send;
+
     /// The flows that are tracked of addresses, at whichever end. The cost is linear in all
     /// flows there are.
     ///

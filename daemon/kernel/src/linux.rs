@@ -185,6 +185,12 @@ impl Kernel for Linux {
         self.0.nft.submit(remove, add)
     }
 
+    async fn holds(&self, elements: Vec<Element>) -> Result<Vec<bool>, ObserveError> {
+        let open = Arc::clone(&self.0);
+        let held = move || open.nft.holds(&elements).map_err(|source| ObserveError::Nft { source });
+        read(held).await
+    }
+
     async fn flows(&self, of: BTreeSet<IpAddr>) -> Result<LiveFlows, ObserveError> {
         let open = Arc::clone(&self.0);
         read(move || open.flows(&of)).await

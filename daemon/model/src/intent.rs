@@ -1,13 +1,15 @@
 //! What a client asked for, with every field checked: the form in which requests leave
 //! the edge.
 
+use std::net::IpAddr;
+
 use crate::dns::{DnsName, Link};
 use crate::endpoint::EndpointSpec;
 use crate::event::ObjectKind;
 use crate::name::{Labels, Name};
 use crate::network::NetworkSpec;
 use crate::plan::Plan;
-use crate::policy::PolicySpec;
+use crate::policy::{PolicyPort, PolicySpec};
 use crate::port::{ExposedPort, PublishedPort};
 use crate::sandbox::SandboxSpec;
 use crate::time::Timestamp;
@@ -293,4 +295,43 @@ pub struct ListPolicies {
     pub page: Page,
     /// Which of them.
     pub filter: Filter,
+}
+
+/// Cut a sandbox off, or undo that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetQuarantine {
+    /// Name, uid or short id.
+    pub sandbox: String,
+    /// Whether it is to be cut off.
+    pub on: bool,
+}
+
+/// Explain a flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExplainFlow {
+    /// Who begins it.
+    pub from: FlowEnd,
+    /// Who is to answer.
+    pub to: FlowEnd,
+    /// What is used; of ports the first one counts.
+    pub what: PolicyPort,
+    /// Whether it comes by a published port.
+    pub published: bool,
+    /// Whether IPv6 is meant; otherwise IPv4 where both ends have it.
+    pub ipv6: bool,
+}
+
+/// One end of a flow, as a client names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FlowEnd {
+    /// An endpoint, by name, uid or short id.
+    Endpoint(String),
+    /// A sandbox, by name, uid or short id.
+    Sandbox(String),
+    /// Whoever has the address.
+    Address(IpAddr),
+    /// The host, by an address that is no gateway's.
+    Host,
+    /// The world, by an address that no policy names.
+    World,
 }

@@ -88,6 +88,9 @@ pub struct Sandbox {
     pub spec: SandboxSpec,
     /// Where the namespace is found.
     pub path: PathBuf,
+    /// Cut off: no frame from it or to it passes, and it is told no names.
+    #[serde(default)]
+    pub quarantined: bool,
     /// Of an adopted namespace: which one it was, so that another one that later
     /// stands at the same path is not mistaken for it.
     pub identity: Option<NamespaceIdentity>,

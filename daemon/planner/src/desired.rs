@@ -172,6 +172,10 @@ pub fn sandbox<'a>(view: &View<'a>, sandbox: &'a Sandbox) -> ResourceSet {
     }
     set.insert(Resource::NameServer { sandbox: sandbox.id });
     let joined = view.joined(sandbox.id);
+    if sandbox.quarantined {
+        let ports = joined.iter().map(|(endpoint, _)| names::port(endpoint.id));
+        set.extend(ports.map(|port| Resource::Element(Element::Quarantine(port))));
+    }
     let links = links::resolve(view, sandbox);
     set.extend(files(sandbox, &joined, &links));
     set.extend(links.iter().flat_map(links::Resolved::elements).map(Resource::Element));

@@ -48,6 +48,7 @@ pub(crate) fn sandbox(last: u8, name: &str, spec: SandboxSpec) -> Sandbox {
         spec,
         path: format!("/run/{name}").into(),
         identity: None,
+        quarantined: false,
     }
 }
 

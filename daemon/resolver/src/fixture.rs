@@ -72,6 +72,7 @@ pub(crate) fn sandbox(n: u128, name: &str) -> Sandbox {
         spec: SandboxSpec::of(NamespaceSpec::Create),
         path: "/run/x".into(),
         identity: None,
+        quarantined: false,
     }
 }
 

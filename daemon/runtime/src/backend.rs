@@ -4,14 +4,16 @@ use futures::Stream;
 use postern_kernel::Kernel;
 use postern_model::intent::{
     AddLink, ApplyPolicy, Connect, CreateEndpoint, CreateNetwork, CreateSandbox, DeleteEndpoint,
-    DeleteNetwork, DeletePolicy, DeleteSandbox, Disconnect, JoinEndpoint, LeaveEndpoint,
-    ListEndpoints, ListNetworks, ListPolicies, ListSandboxes, Mutation, Outcome, PruneNetworks,
-    RemoveLink, UpdateEndpoint, UpdateNetwork, UpdateSandbox, WatchEvents,
+    DeleteNetwork, DeletePolicy, DeleteSandbox, Disconnect, ExplainFlow, JoinEndpoint,
+    LeaveEndpoint, ListEndpoints, ListNetworks, ListPolicies, ListSandboxes, Mutation, Outcome,
+    PruneNetworks, RemoveLink, SetQuarantine, UpdateEndpoint, UpdateNetwork, UpdateSandbox,
+    WatchEvents,
 };
 use postern_model::plan::Plan;
 use postern_model::refusal::Refusal;
 use postern_server::{
-    Backend, EndpointFacts, EventItem, NetworkFacts, PageOf, PolicyFacts, SandboxFacts, SystemFacts,
+    Backend, EndpointFacts, EventItem, ExplanationFacts, NetworkFacts, PageOf, PolicyFacts,
+    SandboxFacts, SystemFacts,
 };
 
 use crate::ledger::{Ledger, detached};
@@ -50,6 +52,7 @@ impl<K: Kernel> Backend for Ledger<K> {
     mutation!(update_sandbox, update_sandbox_now, UpdateSandbox => SandboxFacts, sandbox, facts_of_sandbox);
     mutation!(add_link, add_link_now, AddLink => SandboxFacts, sandbox, facts_of_sandbox);
     mutation!(remove_link, remove_link_now, RemoveLink => SandboxFacts, sandbox, facts_of_sandbox);
+    mutation!(set_quarantine, set_quarantine_now, SetQuarantine => SandboxFacts, sandbox, facts_of_sandbox);
     deletion!(delete_sandbox, delete_sandbox_now, DeleteSandbox);
     mutation!(create_endpoint, create_endpoint_now, CreateEndpoint => EndpointFacts, endpoint, facts_of_endpoint);
     mutation!(connect, connect_now, Connect => EndpointFacts, endpoint, facts_of_endpoint);
@@ -60,6 +63,10 @@ impl<K: Kernel> Backend for Ledger<K> {
     deletion!(disconnect, disconnect_now, Disconnect);
     mutation!(apply_policy, apply_policy_now, ApplyPolicy => PolicyFacts, policy, same);
     mutation!(delete_policy, delete_policy_now, DeletePolicy => PolicyFacts, policy, same);
+
+    async fn explain(&self, request: ExplainFlow) -> Result<ExplanationFacts, Refusal> {
+        self.explain_now(request).await
+    }
 
     fn get_policy(&self, reference: &str) -> Result<PolicyFacts, Refusal> {
         self.policy(reference)

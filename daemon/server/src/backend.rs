@@ -12,13 +12,15 @@ use postern_model::endpoint::Endpoint;
 use postern_model::event::Event;
 use postern_model::intent::{
     AddLink, ApplyPolicy, Connect, CreateEndpoint, CreateNetwork, CreateSandbox, DeleteEndpoint,
-    DeleteNetwork, DeletePolicy, DeleteSandbox, Disconnect, JoinEndpoint, LeaveEndpoint,
-    ListEndpoints, ListNetworks, ListPolicies, ListSandboxes, Mutation, Outcome, PruneNetworks,
-    RemoveLink, UpdateEndpoint, UpdateNetwork, UpdateSandbox, WatchEvents,
+    DeleteNetwork, DeletePolicy, DeleteSandbox, Disconnect, ExplainFlow, JoinEndpoint,
+    LeaveEndpoint, ListEndpoints, ListNetworks, ListPolicies, ListSandboxes, Mutation, Outcome,
+    PruneNetworks, RemoveLink, SetQuarantine, UpdateEndpoint, UpdateNetwork, UpdateSandbox,
+    WatchEvents,
 };
+use postern_model::name::Labels;
 use postern_model::network::Network;
 use postern_model::plan::Plan;
-use postern_model::policy::Policy;
+use postern_model::policy::{Policy, Tier};
 use postern_model::refusal::Refusal;
 use postern_model::sandbox::Sandbox;
 use postern_model::time::Timestamp;
@@ -78,6 +80,80 @@ pub struct PolicyFacts {
     pub subjects: Vec<String>,
     /// How many flows the call cut.
     pub flows_cut: usize,
+}
+
+/// Why a flow may begin, or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExplanationFacts {
+    /// Whether it may.
+    pub allowed: bool,
+    /// In one line.
+    pub reason: String,
+    /// Its beginner.
+    pub from: EndFacts,
+    /// Its other end.
+    pub to: EndFacts,
+    /// What the beginner's policies say.
+    pub egress: SideFacts,
+    /// What the other end's policies say.
+    pub ingress: SideFacts,
+    /// What the networks say, and why.
+    pub default: (bool, &'static str),
+    /// Whether a link opens the port.
+    pub linked: bool,
+    /// Whether it might, if audited policies were enforced.
+    pub allowed_if_audited: bool,
+    /// The host's ports that lead there.
+    pub published_at: Vec<String>,
+    /// The kernel's elements that decide it, and whether they are there.
+    pub kernel: Vec<(String, bool)>,
+    /// Rules that would allow it.
+    pub would_allow: Vec<String>,
+}
+
+/// One end of an explained flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndFacts {
+    /// An endpoint's name, `host`, `gateway`, `world` or an address.
+    pub name: String,
+    /// Its address.
+    pub address: Option<IpAddr>,
+    /// Its network's name.
+    pub network: String,
+    /// Its sandbox's name.
+    pub sandbox: String,
+    /// Its labels, as rules see them.
+    pub labels: Labels,
+    /// Its identity in the kernel.
+    pub identity: u32,
+}
+
+/// What one end's policies say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SideFacts {
+    /// A word for it; empty of what is no endpoint.
+    pub outcome: &'static str,
+    /// The deciding policy, and its rule.
+    pub cause: Option<(String, Option<usize>)>,
+    /// Every rule that was looked at.
+    pub trail: Vec<LookedFacts>,
+}
+
+/// A rule that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookedFacts {
+    /// When its policy is judged.
+    pub tier: Tier,
+    /// Its policy's name.
+    pub policy: String,
+    /// Its index and name; none of a policy without rules.
+    pub rule: Option<(usize, String)>,
+    /// What it came to, in a word or two.
+    pub came: &'static str,
+    /// It came too late.
+    pub late: bool,
+    /// Its policy is only audited.
+    pub audit: bool,
 }
 
 /// A loaded driver.
@@ -179,6 +255,11 @@ pub trait Backend: Clone + Send + Sync + 'static {
         &self,
         request: Mutation<RemoveLink>,
     ) -> impl Future<Output = Result<Outcome<SandboxFacts>, Refusal>> + Send;
+    /// Cuts a sandbox off, or undoes that.
+    fn set_quarantine(
+        &self,
+        request: Mutation<SetQuarantine>,
+    ) -> impl Future<Output = Result<Outcome<SandboxFacts>, Refusal>> + Send;
     /// Returns the environment variables of a sandbox's links, name and value.
     fn environment(&self, reference: &str) -> Result<Vec<(String, String)>, Refusal>;
     /// Deletes a sandbox.
@@ -239,6 +320,11 @@ pub trait Backend: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Outcome<PolicyFacts>, Refusal>> + Send;
     /// Returns a policy.
     fn get_policy(&self, reference: &str) -> Result<PolicyFacts, Refusal>;
+    /// Explains a flow.
+    fn explain(
+        &self,
+        request: ExplainFlow,
+    ) -> impl Future<Output = Result<ExplanationFacts, Refusal>> + Send;
     /// Returns policies.
     fn list_policies(&self, query: &ListPolicies) -> Result<PageOf<PolicyFacts>, Refusal>;
 

@@ -11,7 +11,7 @@ mod service;
 mod status;
 
 pub use backend::{
-    Backend, DriverFacts, EndpointFacts, EventItem, LinkFacts, NetworkFacts, PageOf, PolicyFacts,
-    SandboxFacts, SystemFacts,
+    Backend, DriverFacts, EndFacts, EndpointFacts, EventItem, ExplanationFacts, LinkFacts,
+    LookedFacts, NetworkFacts, PageOf, PolicyFacts, SandboxFacts, SideFacts, SystemFacts,
 };
 pub use serve::{GRACE, MESSAGE_MAX, ServeError, serve};

@@ -6,6 +6,7 @@ use postern_proto::v1::{
     Direction, Entity, PolicyPort, PolicyRule, PolicySpec, PolicySubject, Tier,
     UpdateEndpointRequest,
 };
+use postern_tests::dns;
 use postern_tests::traffic::{self, Conversation, Server};
 use postern_tests::{HOST4, Netns, OUTSIDE4, OUTSIDE6, Refusal, World, ask, labels};
 use tonic::Code;
@@ -391,5 +392,85 @@ spec:
         assert!(table.contains("blue.db") && table.contains("ingress"), "{table}");
         assert_eq!(world.cli(&["policy", "rm", "blue.db", "db"]).code, Some(0));
         assert!(world.cli(&["policy", "ls", "-q"]).stdout.is_empty());
+    });
+}
+
+#[test]
+fn a_quarantined_sandbox_is_cut_off_at_once_and_over_a_restart() {
+    World::run(async |world| {
+        let [web, db, other] = blue(world).await;
+        let _db = Server::tcp(&db, "[::]:80", "db");
+        let _web = Server::tcp(&web, "[::]:80", "web");
+        let _udp = Server::udp(&db, "[::]:53", "db");
+        let _outside = Server::tcp(&world.outside, "[::]:80", "outside");
+        let mut talk = Conversation::begin(&web, &format!("{DB4}:80")).unwrap();
+        let near = |world: &World| {
+            [
+                reaches(&web, &format!("{DB4}:80")),
+                reaches(&other, &format!("{DB6}:80")),
+                reaches(&world.host, &format!("{DB4}:80")),
+                traffic::udp(&other, &format!("{DB4}:53")).is_some(),
+                reaches(&db, "10.1.0.10:80"),
+                reaches(&db, &format!("{OUTSIDE4}:80")),
+            ]
+        };
+        assert_eq!(near(world), [true; 6]);
+        let told = |db: &Netns| dns::dig(db, "web A");
+        assert_eq!(told(&db).answers, ["10.1.0.10"]);
+
+        assert_eq!(world.cli(&["sandbox", "quarantine", "db"]).code, Some(0));
+        assert!(!talk.goes_on(), "a live flow goes on");
+        assert_eq!(near(world), [false; 6]);
+        assert_eq!(told(&db).status, "REFUSED");
+        assert!(reaches(&other, "10.1.0.10:80"), "others are not concerned");
+        assert!(world.api.sandbox("db").await.unwrap().quarantined);
+        world.assert_agrees().await;
+
+        world.restart().await;
+        assert_eq!(near(world), [false; 6]);
+        assert_eq!(told(&db).status, "REFUSED");
+        assert_eq!(world.cli(&["sandbox", "release", "db"]).code, Some(0));
+        assert_eq!(near(world), [true; 6]);
+        world.assert_agrees().await;
+    });
+}
+
+#[test]
+fn a_verdict_is_explained_and_the_kernel_asked() {
+    World::run(async |world| {
+        let [web, db, _] = blue(world).await;
+        let _server = Server::tcp(&db, "[::]:5432", "db");
+        world.api.apply_policy("db", db_from_web()).await.unwrap();
+        let explain = |args: &[&str]| {
+            let shown = world.cli(&[&["explain"], args].concat());
+            assert_eq!(shown.code, Some(0), "{}", shown.stderr);
+            shown.stdout
+        };
+        for (from, what, verdict, said) in [
+            ("web", "tcp/5432", "ALLOWED", "accepted by policy `db`, ingress rule 0"),
+            ("web", "tcp/80", "DENIED", "isolated by policy `db`"),
+            ("other.blue", "tcp/5432", "DENIED", "other peer"),
+            ("host", "tcp/5432", "DENIED", "would allow: {tier: TIER_APP"),
+            ("198.51.100.1", "tcp/5432", "DENIED", "the port is not published"),
+            ("web", "icmp", "DENIED", "isolated"),
+        ] {
+            for family in [&[][..], &["-6"][..]] {
+                if (from.starts_with("198") || what == "icmp") && !family.is_empty() {
+                    continue;
+                }
+                let shown = explain(&[&[from, "db", what], family].concat());
+                assert!(shown.starts_with(verdict) && shown.contains(said), "{shown}");
+                assert!(shown.contains("kernel   agrees"), "{shown}");
+            }
+        }
+        assert!(explain(&["db", "web", "tcp/80"]).contains("neighbours may talk"));
+        world.host.sh("nft flush set inet postern policed-in4");
+        assert!(explain(&["web", "db", "tcp/80"]).contains("kernel   DIFFERS"));
+        assert!(reaches(&web, &format!("{DB4}:5432")));
+        let refused = world.cli(&["explain", "web", "nobody", "tcp/80"]);
+        assert!(refused.code == Some(3) && refused.stderr.contains("nobody"), "{refused:?}");
+        assert_eq!(world.cli(&["explain", "web", "db", "5432"]).code, Some(2));
+        assert_eq!(world.cli(&["reconcile"]).code, Some(0));
+        assert!(explain(&["web", "db", "tcp/80"]).contains("kernel   agrees"));
     });
 }

@@ -193,6 +193,11 @@ impl Verb {
     }
 }
 
+/// An element as it is asked for: by its key.
+pub(super) fn sought(set: &SetSpec, raw: &Raw) -> Vec<ListAttribute<SetElementAttribute>> {
+    entries(Verb::Delete, set, raw).into_iter().take(1).collect()
+}
+
 /// What an element is in a list: one entry, or of a span two.
 fn entries(verb: Verb, set: &SetSpec, raw: &Raw) -> Vec<ListAttribute<SetElementAttribute>> {
     let key = |bytes: &[u8]| SetElementAttribute::Key(DataAttribute::Value(bytes.to_vec()));

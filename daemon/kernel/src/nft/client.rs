@@ -124,6 +124,20 @@ impl Nft {
         self.read("list the elements", dump::elements)
     }
 
+    /// Whether each element is there, with its value.
+    ///
+    /// # Errors
+    /// [`NftError::Socket`], and [`NftError::MixedFamilies`].
+    pub fn holds(&self, elements: &[Element]) -> Result<Vec<bool>, NftError> {
+        let mixed = |element: &&Element| super::codec::encode(element).is_none();
+        if let Some(element) = elements.iter().find(mixed) {
+            return Err(NftError::MixedFamilies { element: Box::new(element.clone()) });
+        }
+        self.read("look elements up", |socket| {
+            elements.iter().map(|element| dump::holds(socket, element)).collect()
+        })
+    }
+
     /// Whether both tables have the sets and rules that [`Nft::load_base`] gives them.
     ///
     /// # Errors

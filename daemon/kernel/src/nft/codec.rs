@@ -43,7 +43,8 @@ pub(super) fn encode(element: &Element) -> Option<Raw> {
         | Element::Internal(name)
         | Element::Direct(name)
         | Element::Masquerade(_, name)
-        | Element::Port(name) => key.name(name).key(),
+        | Element::Port(name)
+        | Element::Quarantine(name) => key.name(name).key(),
         Element::Snat(name, to) => key.name(name).to(Fields::default().ip(*to)),
         Element::PortMac(name, mac) => key.name(name).mac(*mac).key(),
         Element::Guard(name, mac, ip) => key.name(name).mac(*mac).ip(*ip).key(),
@@ -124,6 +125,7 @@ pub(super) fn decode(set: &str, raw: &Raw) -> Option<Element> {
         "masquerade4" | "masquerade6" => Element::Masquerade(family("masquerade4"), key.name()?),
         "snat4" | "snat6" => Element::Snat(key.name()?, value.ip(family("snat4"))?),
         "port" => Element::Port(key.name()?),
+        "quarantine" => Element::Quarantine(key.name()?),
         "port-mac" => Element::PortMac(key.name()?, key.mac()?),
         "guard4" | "guard6" => Element::Guard(key.name()?, key.mac()?, key.ip(family("guard4"))?),
         "endpoint4" | "endpoint6" => Element::Endpoint(key.ip(family("endpoint4"))?, key.name()?),
@@ -419,6 +421,7 @@ mod tests {
             (family(), name()).prop_map(|(family, name)| Element::Masquerade(family, name)),
             (name(), any_ip()).prop_map(|(name, to)| Element::Snat(name, to)),
             name().prop_map(Element::Port),
+            name().prop_map(Element::Quarantine),
             (name(), mac()).prop_map(|(name, mac)| Element::PortMac(name, mac)),
             (name(), mac(), any_ip()).prop_map(|(name, mac, ip)| Element::Guard(name, mac, ip)),
             (any_ip(), name()).prop_map(|(ip, name)| Element::Endpoint(ip, name)),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use netlink_packet_core::parse_string;
+use netlink_packet_core::{NLM_F_ACK, parse_string};
 use netlink_packet_netfilter::nftables::{
     NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute, SetElementList, SetElementMessage,
     SetMessage,
@@ -12,12 +12,12 @@ use postern_model::resource::{Element, Verdict};
 
 use super::advert;
 use super::batch::in_table;
-use super::batch::kernel_verdict;
+use super::batch::{kernel_verdict, sought};
 use super::chain::chains;
-use super::codec::{Raw, Value, decode};
+use super::codec::{Raw, Value, decode, encode};
 use super::rules_bridge::ADVERT;
 use super::schema::{Kind, SETS, SetSpec, TABLE, Table};
-use super::socket::{NetfilterSocket, Reply, nested};
+use super::socket::{Frame, NetfilterSocket, Reply, nested};
 
 const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 const NFTA_LIST_ELEM: u16 = 1;
@@ -52,6 +52,35 @@ pub(super) fn elements(socket: &mut NetfilterSocket) -> io::Result<Vec<Element>>
         }
     }
     Ok(elements)
+}
+
+/// Whether an element is there, with its value. Spans are looked for by where they begin.
+pub(super) fn holds(socket: &mut NetfilterSocket, element: &Element) -> io::Result<bool> {
+    let Some((set, raw)) = SetSpec::find(element.set()).zip(encode(element)) else {
+        return Ok(false);
+    };
+    let attributes = vec![
+        SetElementList::Table(TABLE.to_owned()),
+        SetElementList::Set(set.name.to_owned()),
+        SetElementList::Elements(sought(set, &raw)),
+    ];
+    let message = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
+    let sequence = socket.next_sequence();
+    let mut request = Vec::new();
+    Frame::new(in_table(set.table, message), NLM_F_ACK).write(sequence, 0, &mut request);
+    let mut found = Vec::new();
+    let answers = socket.exchange_with(&request, |reply| {
+        let lists = reply.all(NFTA_SET_ELEM_LIST_ELEMENTS);
+        found.extend(lists.flat_map(|list| nested(list, NFTA_LIST_ELEM)).map(entry));
+    })?;
+    match answers.into_iter().find_map(|answer| answer.error.map(io::Error::from)) {
+        Some(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Some(error) => Err(error),
+        None => Ok(found.iter().any(|entry| {
+            let spans = set.kind == Kind::Spans && entry.raw.key == raw.key;
+            spans || decode(set.name, &entry.raw).as_ref() == Some(element)
+        })),
+    }
 }
 
 /// Whether anything is in a set.

@@ -7,7 +7,7 @@ use nftables::types::{NfChainType, NfHook};
 
 use super::chain::{Chain, Hook, Rule};
 use super::expr::{
-    Expr, Stmt, accept, any_of, concat, drop, field, iifname, is, is_not, jump, text,
+    Expr, Stmt, accept, any_of, concat, drop, field, iifname, is, is_not, jump, oifname, text,
 };
 use super::schema::Table;
 
@@ -19,7 +19,18 @@ pub(super) const ADVERT: &str = "advert";
 
 pub(super) fn chains() -> Vec<Chain> {
     let hook = Hook { kind: NfChainType::Filter, hook: NfHook::Prerouting, priority: PRIORITY };
-    vec![Chain { table: Table::Bridge, name: "guard", hook: Some(hook), rules: guard() }]
+    let cut = |hook| Some(Hook { kind: NfChainType::Filter, hook, priority: PRIORITY });
+    let chain = |name, hook, rules| Chain { table: Table::Bridge, name, hook, rules };
+    vec![
+        chain("guard", Some(hook), guard()),
+        chain("cut-forward", cut(NfHook::Forward), vec![quarantined(oifname())]),
+        chain("cut-output", cut(NfHook::Output), vec![quarantined(oifname())]),
+    ]
+}
+
+/// Nothing passes a port whose sandbox is cut off, in either direction.
+fn quarantined(port: Expr) -> Rule {
+    Rule::new("quarantined", [is(port, text("@quarantine")), drop()])
 }
 
 /// The frame's own ethertype: a VLAN tag is one too, and so none that is let through.
@@ -43,7 +54,10 @@ fn icmpv6(types: &[&'static str]) -> Stmt {
 }
 
 fn guard() -> Vec<Rule> {
-    let mut rules = vec![Rule::new("no endpoint's", [is_not(iifname(), text("@port")), accept()])];
+    let mut rules = vec![
+        Rule::new("no endpoint's", [is_not(iifname(), text("@port")), accept()]),
+        quarantined(iifname()),
+    ];
     rules.extend(arp());
     rules.push(Rule::new(
         "own IPv4 address",

@@ -118,7 +118,7 @@ const FENCE6: SetSpec = fence("fence6", &[V6]);
 /// `bridges` and `neighbours` hold pairs of one name with itself: no rule can compare
 /// the two interfaces of a packet, but `iifname . oifname` is in such a set only if they
 /// are equal, and `iifname . iifname` asks for the one alone.
-pub(super) const SETS: [SetSpec; 61] = [
+pub(super) const SETS: [SetSpec; 62] = [
     set(Table::Inet, "bridges", &[IF, IF]),
     set(Table::Inet, "neighbours", &[IF, IF]),
     set(Table::Inet, "open", &[IF]),
@@ -177,6 +177,7 @@ pub(super) const SETS: [SetSpec; 61] = [
     FENCE4,
     FENCE6,
     set(Table::Bridge, "port", &[IF]),
+    set(Table::Bridge, "quarantine", &[IF]),
     set(Table::Bridge, "port-mac", &[IF, MAC]),
     set(Table::Bridge, "guard4", &[IF, MAC, V4]),
     set(Table::Bridge, "guard6", &[IF, MAC, V6]),

@@ -35,6 +35,7 @@ fn one_of_each() -> Vec<Element> {
         Element::Internal(br()),
         Element::Direct(br()),
         Element::Port(name("v0")),
+        Element::Quarantine(name("v0")),
         Element::PortMac(name("v0"), mac),
         publish("0.0.0.0", 80, "10.0.0.2", 8080),
         publish("192.0.2.1", 80, "10.0.0.3", 8080),
@@ -155,6 +156,7 @@ fn what_is_committed_is_dumped() {
         let elements = one_of_each();
         block_on(nft.commit(&[], &elements)).unwrap();
         assert_eq!(held(&nft), set(&elements));
+        assert!(nft.holds(&elements).unwrap().into_iter().all(|there| there));
 
         // Again, and what is absent: neither is an error.
         block_on(nft.commit(&[Element::Open(name("nowhere"))], &elements)).unwrap();
@@ -163,6 +165,7 @@ fn what_is_committed_is_dumped() {
         block_on(nft.commit(&elements, &[])).unwrap();
         block_on(nft.commit(&elements, &[])).unwrap();
         assert_eq!(held(&nft), BTreeSet::new());
+        assert!(!nft.holds(&elements).unwrap().into_iter().any(|there| there));
     });
 }
 

@@ -51,6 +51,8 @@ pub enum Element {
         /// The exposed port.
         port: u16,
     },
+    /// A port whose sandbox is cut off.
+    Quarantine(IfName),
     /// The identity of an endpoint's or a gateway's address.
     Identity(IpAddr, u32),
     /// The identity of a range of addresses that are no endpoint's.
@@ -157,6 +159,7 @@ impl Element {
             Self::Snat(_, IpAddr::V4(_)) => "snat4",
             Self::Snat(_, IpAddr::V6(_)) => "snat6",
             Self::Port(_) => "port",
+            Self::Quarantine(_) => "quarantine",
             Self::PortMac(..) => "port-mac",
             Self::Guard(_, _, IpAddr::V4(_)) => "guard4",
             Self::Guard(_, _, IpAddr::V6(_)) => "guard6",
@@ -263,7 +266,8 @@ impl fmt::Display for Element {
             | Self::Internal(name)
             | Self::Direct(name)
             | Self::Masquerade(_, name)
-            | Self::Port(name) => write!(f, "{name}"),
+            | Self::Port(name)
+            | Self::Quarantine(name) => write!(f, "{name}"),
             Self::Snat(name, to) => write!(f, "{name} to {to}"),
             Self::PortMac(name, mac) => write!(f, "{name} . {mac}"),
             Self::Guard(name, mac, ip) => write!(f, "{name} . {mac} . {ip}"),

@@ -71,14 +71,25 @@ pub(super) fn lines(
     };
     for policy in selecting() {
         for (index, rule) in policy.spec.rules(direction).unwrap_or_default().iter().enumerate() {
-            let cause = Cause { policy: policy.name.to_string(), rule: Some(index) };
-            lines.lines.extend(line(compiler, member, (address, direction), (policy, rule, cause)));
+            let place = (address, direction);
+            lines.lines.extend(line_of(compiler, member, place, (policy, rule, index)));
         }
     }
     lines
 }
 
-/// A rule as a line; none if it matches nothing.
+/// One rule as a line; none if it means nobody.
+pub(super) fn line_of(
+    compiler: &Compiler,
+    member: &Member,
+    place: (IpAddr, Direction),
+    (policy, rule, index): (&Policy, &Rule, usize),
+) -> Option<Line> {
+    let cause = Cause { policy: policy.name.to_string(), rule: Some(index) };
+    line(compiler, member, place, (policy, rule, cause))
+}
+
+/// A rule as a line; none if it means nobody.
 fn line(
     compiler: &Compiler,
     member: &Member,

@@ -45,7 +45,7 @@ pub enum Party {
 }
 
 impl Party {
-    const fn address(self) -> Option<IpAddr> {
+    pub(super) const fn address(self) -> Option<IpAddr> {
         match self {
             Self::Address(ip) | Self::HostAt(ip) => Some(ip),
             Self::Host => None,

@@ -67,7 +67,7 @@ pub(super) struct Lines {
 pub(super) type Kind = Option<Selection>;
 
 impl Line {
-    fn is_for(&self, peer: Option<Identity>) -> bool {
+    pub(super) fn is_for(&self, peer: Option<Identity>) -> bool {
         match (&self.peers, peer) {
             (None, _) => true,
             (Some(peers), Some(peer)) => peers.contains(&peer),

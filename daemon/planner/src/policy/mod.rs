@@ -8,6 +8,7 @@
 mod class;
 mod compiler;
 mod elements;
+mod explain;
 mod judge;
 mod line;
 mod member;
@@ -17,6 +18,7 @@ mod relevance;
 
 pub use class::{Class, EndpointClass, GATEWAY, HOST, Identity, NamedPort, WORLD};
 pub use compiler::{Compiler, Delta};
+pub use explain::{Came, Explanation, Looked};
 pub use judge::{Default, Flow, INTERNAL, Judgement, Party, Said};
 pub use line::{Cause, Outcome};
 

@@ -42,6 +42,12 @@ impl Own {
         Self { code: ResponseCode::NoError, answers, additionals: Vec::new() }
     }
 
+    /// Nothing is told.
+    fn refused() -> Verdict {
+        let code = ResponseCode::Refused;
+        Verdict::Own(Self { code, answers: Vec::new(), additionals: Vec::new() })
+    }
+
     fn none() -> Verdict {
         let code = ResponseCode::NXDomain;
         Verdict::Own(Self { code, answers: Vec::new(), additionals: Vec::new() })
@@ -55,6 +61,9 @@ pub(crate) fn answer(
     query: &Query,
     rng: &mut impl Rng,
 ) -> Verdict {
+    if directory.is_quarantined(asker) {
+        return Own::refused();
+    }
     // A name with other characters is none of ours, and may have a dot within a label.
     let Some(text) = text(&query.name) else { return elsewhere(query) };
     if let Some(address) = reversed(&query.name, &text) {

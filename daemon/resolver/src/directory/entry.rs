@@ -45,6 +45,8 @@ pub(super) struct SandboxFacts {
     pub(super) name: Box<str>,
     /// What its endpoints are called by, in lower case.
     pub(super) names: Vec<Box<str>>,
+    /// It is told nothing.
+    pub(super) quarantined: bool,
     pub(super) servers: Vec<SocketAddr>,
     pub(super) hosts: HashMap<Box<str>, Vec<HostAddress>>,
     /// The name of the sandbox that each alias leads to.
@@ -67,6 +69,7 @@ impl SandboxFacts {
         Self {
             name: sandbox.name.as_str().into(),
             names,
+            quarantined: sandbox.quarantined,
             servers: sandbox.spec.dns.servers.clone(),
             hosts,
             links: links.map(|l| (l.alias.as_str().into(), l.source.as_str().into())).collect(),

@@ -75,6 +75,12 @@ impl Directory {
         if self.prefixes.contains(address) { Found::Hidden } else { Found::Elsewhere }
     }
 
+    /// Whether a sandbox is cut off.
+    pub(crate) fn is_quarantined(&self, asker: SandboxId) -> bool {
+        let facts = self.sandboxes.get(&asker).and_then(|seat| seat.facts.as_ref());
+        facts.is_some_and(|facts| facts.quarantined)
+    }
+
     /// Which servers are asked for a sandbox: its own, else its networks', else the host's.
     /// The asker itself is none: it would ask us back. Where no network leads outside, only
     /// servers on its networks are asked.

@@ -3,8 +3,8 @@
 use postern_kernel::Kernel;
 use postern_model::dns::{LINKS_MAX, Link};
 use postern_model::event::{Action, ObjectKind};
-use postern_model::intent::{AddLink, Outcome, RemoveLink};
-use postern_model::plan::Plan;
+use postern_model::intent::{AddLink, Outcome, RemoveLink, SetQuarantine};
+use postern_model::plan::{Flows, Plan};
 use postern_model::refusal::{Class, Refusal};
 use postern_model::sandbox::Sandbox;
 use postern_model::topology::Put;
@@ -23,7 +23,7 @@ impl<K: Kernel> Ledger<K> {
         let AddLink { sandbox, link } = intent;
         let _moving = self.0.standstill.read().await;
         let _source = self.0.lock_sources(std::slice::from_ref(&link)).await;
-        self.0.change_links(&sandbox, run, |sandbox| add(sandbox, link)).await
+        self.0.change_sandbox(&sandbox, run, |sandbox| add(sandbox, link)).await
     }
 
     pub(crate) async fn remove_link_now(
@@ -41,8 +41,27 @@ impl<K: Kernel> Ledger<K> {
         };
         let _source = self.0.lock_sources(&sources).await;
         self.0
-            .change_links(&sandbox, run, |sandbox| remove(sandbox, &sources, alias.as_str()))
+            .change_sandbox(&sandbox, run, |sandbox| remove(sandbox, &sources, alias.as_str()))
             .await
+    }
+
+    pub(crate) async fn set_quarantine_now(
+        &self,
+        intent: SetQuarantine,
+        run: (Option<&Retry>, bool),
+    ) -> Result<Outcome<Sandbox>, Refusal> {
+        let SetQuarantine { sandbox, on } = intent;
+        let _moving = self.0.standstill.read().await;
+        let change = |sandbox: &mut Sandbox| {
+            if sandbox.is_host() {
+                let text = format!("sandbox `{}` shares the host's namespace", sandbox.name);
+                let refusal = outcome::precondition("SANDBOX_HOST", text).at("sandbox");
+                return Err(refusal.about(ObjectKind::Sandbox, sandbox.name.to_string()));
+            }
+            sandbox.quarantined = on;
+            Ok(())
+        };
+        self.0.change_sandbox(&sandbox, run, change).await
     }
 
     /// The environment variables of a sandbox's links.
@@ -93,7 +112,7 @@ fn remove(sandbox: &mut Sandbox, found: &[Link], alias: &str) -> Result<(), Refu
 }
 
 impl<K: Kernel> Core<K> {
-    async fn change_links(
+    pub(super) async fn change_sandbox(
         &self,
         reference: &str,
         (retry, validate_only): (Option<&Retry>, bool),
@@ -104,7 +123,7 @@ impl<K: Kernel> Core<K> {
         let old = check::sandbox(self.state().topology(), &id.to_string())?.clone();
         let mut new = old.clone();
         change(&mut new)?;
-        let plan = self.plan_of_links(&old, &new);
+        let plan = self.plan_of_sandbox(&old, &new);
         if validate_only {
             return Ok(Outcome { object: new, plan: Some(plan) });
         }
@@ -119,16 +138,22 @@ impl<K: Kernel> Core<K> {
                 Ok(Outcome { object: new, plan: None })
             }
             Err(refusal) => {
-                let back = self.plan_of_links(&new, &old);
+                let back = self.plan_of_sandbox(&new, &old);
                 self.withdraw(committed, vec![Put::Sandbox(old)], &back).await;
                 Err(refusal)
             }
         }
     }
 
-    fn plan_of_links(&self, old: &Sandbox, new: &Sandbox) -> Plan {
+    fn plan_of_sandbox(&self, old: &Sandbox, new: &Sandbox) -> Plan {
         let state = self.state();
         let set = |form| desired::sandbox(&View::of(state.topology()).with_sandbox(form), form);
-        diff::plan(&set(new), &set(old), Self::namespaces([new]))
+        let mut plan = diff::plan(&set(new), &set(old), Self::namespaces([new]));
+        if new.quarantined && !old.quarantined {
+            let joined = state.topology().endpoints_of_sandbox(new.id);
+            let addresses = joined.flat_map(|endpoint| &endpoint.addresses);
+            plan.flows.extend(addresses.map(|address| Flows::Of(address.ip())));
+        }
+        plan
     }
 }

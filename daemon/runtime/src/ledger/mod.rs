@@ -9,6 +9,7 @@ mod ask;
 mod attach;
 mod check;
 mod endpoints;
+mod explain;
 mod feed;
 mod holding;
 mod links;

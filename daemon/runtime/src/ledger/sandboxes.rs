@@ -156,7 +156,16 @@ impl<K: Kernel> Core<K> {
         }
         let id = SandboxId::new(new_id());
         let (path, identity) = self.find_namespace(id, &spec)?;
-        Ok(Sandbox { id, name, revision: 0, created: now(), spec, path, identity })
+        Ok(Sandbox {
+            id,
+            name,
+            revision: 0,
+            created: now(),
+            spec,
+            path,
+            identity,
+            quarantined: false,
+        })
     }
 
     /// Where a sandbox's namespace is or will be, and which one an adopted one is.

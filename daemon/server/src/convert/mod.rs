@@ -6,6 +6,7 @@
 mod dns;
 mod endpoint;
 mod event;
+mod explain;
 mod fields;
 mod network;
 mod policy;
@@ -19,13 +20,15 @@ pub(crate) use endpoint::{
     list_endpoints, update_endpoint,
 };
 pub(crate) use event::{event_item, watch_events};
+pub(crate) use explain::{explain_flow, explanation};
 pub(crate) use network::{
     create_network, delete_network, list_networks, network, prune_networks, update_network,
 };
 pub(crate) use policy::{apply_policy, delete_policy, list_policies};
 pub(crate) use policy_out::policy;
 pub(crate) use sandbox::{
-    add_link, create_sandbox, delete_sandbox, list_sandboxes, remove_link, sandbox, update_sandbox,
+    add_link, create_sandbox, delete_sandbox, list_sandboxes, quarantine, release, remove_link,
+    sandbox, update_sandbox,
 };
 pub(crate) use shared::{next_token, outcome, plan_steps, reference};
 pub(crate) use system::info;

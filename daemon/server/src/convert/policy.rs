@@ -322,7 +322,7 @@ fn cidr(fields: &mut Fields, path: &str, given: v1::CidrBlock) -> Option<Cidr> {
     fields.take(format!("{path}.except"), Cidr::new(whole?, except?))
 }
 
-fn port(fields: &mut Fields, path: &str, given: v1::PolicyPort) -> Option<PolicyPort> {
+pub(super) fn port(fields: &mut Fields, path: &str, given: v1::PolicyPort) -> Option<PolicyPort> {
     use v1::policy_port::Protocol as Given;
     let v1::PolicyPort { protocol, port, port_end, name, icmp } = given;
     let transport = match Given::try_from(protocol) {

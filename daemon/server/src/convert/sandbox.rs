@@ -4,7 +4,8 @@ use std::path::{Component, PathBuf};
 
 use postern_model::dns::{DnsConfig, DnsName};
 use postern_model::intent::{
-    AddLink, CreateSandbox, DeleteSandbox, ListSandboxes, Mutation, RemoveLink, UpdateSandbox,
+    AddLink, CreateSandbox, DeleteSandbox, ListSandboxes, Mutation, RemoveLink, SetQuarantine,
+    UpdateSandbox,
 };
 use postern_model::name::Name;
 use postern_model::refusal::Refusal;
@@ -147,6 +148,35 @@ fn without_names(fields: &mut Fields, spec: &SandboxSpec) {
     }
 }
 
+pub(crate) fn quarantine(
+    request: v1::QuarantineSandboxRequest,
+) -> Result<Mutation<SetQuarantine>, Refusal> {
+    let whole = request.clone();
+    let v1::QuarantineSandboxRequest { sandbox, request_id, validate_only } = request;
+    set_quarantine(("quarantine_sandbox", &whole), &sandbox, true, (&request_id, validate_only))
+}
+
+pub(crate) fn release(
+    request: v1::ReleaseSandboxRequest,
+) -> Result<Mutation<SetQuarantine>, Refusal> {
+    let whole = request.clone();
+    let v1::ReleaseSandboxRequest { sandbox, request_id, validate_only } = request;
+    set_quarantine(("release_sandbox", &whole), &sandbox, false, (&request_id, validate_only))
+}
+
+fn set_quarantine(
+    whole: (&str, &impl prost::Message),
+    sandbox: &str,
+    on: bool,
+    (request_id, validate_only): (&str, bool),
+) -> Result<Mutation<SetQuarantine>, Refusal> {
+    let mut fields = Fields::default();
+    let sandbox = reference_in(&mut fields, "sandbox", sandbox);
+    let intent = sandbox.map(|sandbox| SetQuarantine { sandbox, on });
+    let mutation = mutation(&mut fields, whole, request_id, validate_only, intent);
+    finish(fields, mutation)
+}
+
 fn namespace_spec(fields: &mut Fields, namespace: Option<Namespace>) -> Option<NamespaceSpec> {
     match namespace {
         None | Some(Namespace::Create(())) => Some(NamespaceSpec::Create),
@@ -187,6 +217,7 @@ pub(crate) fn sandbox(facts: SandboxFacts) -> v1::Sandbox {
         endpoints,
         files_path: files.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
         links,
+        quarantined: sandbox.quarantined,
         netns_identity: sandbox
             .identity
             .map(|NamespaceIdentity { cookie, inode }| v1::NamespaceIdentity { cookie, inode }),

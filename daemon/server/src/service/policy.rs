@@ -50,6 +50,15 @@ impl<B: Backend> v1::policy_service_server::PolicyService for Policies<B> {
         Ok(Response::new(v1::ListPoliciesResponse { policies, next_token }))
     }
 
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainResponse>, Status> {
+        let intent = convert::explain_flow(request.into_inner()).map_err(status)?;
+        let facts = self.0.explain(intent).await.map_err(status)?;
+        Ok(Response::new(convert::explanation(facts)))
+    }
+
     async fn delete(
         &self,
         request: Request<v1::DeletePolicyRequest>,

@@ -95,6 +95,28 @@ impl<B: Backend> v1::sandbox_service_server::SandboxService for Sandboxes<B> {
         Ok(Response::new(v1::GetEnvironmentResponse { variables }))
     }
 
+    async fn quarantine(
+        &self,
+        request: Request<v1::QuarantineSandboxRequest>,
+    ) -> Result<Response<v1::QuarantineSandboxResponse>, Status> {
+        let intent = convert::quarantine(request.into_inner()).map_err(status)?;
+        let outcome = self.0.set_quarantine(intent).await.map_err(status)?;
+        let (object, plan) = convert::outcome(outcome);
+        let sandbox = Some(convert::sandbox(object));
+        Ok(Response::new(v1::QuarantineSandboxResponse { sandbox, plan }))
+    }
+
+    async fn release(
+        &self,
+        request: Request<v1::ReleaseSandboxRequest>,
+    ) -> Result<Response<v1::ReleaseSandboxResponse>, Status> {
+        let intent = convert::release(request.into_inner()).map_err(status)?;
+        let outcome = self.0.set_quarantine(intent).await.map_err(status)?;
+        let (object, plan) = convert::outcome(outcome);
+        let sandbox = Some(convert::sandbox(object));
+        Ok(Response::new(v1::ReleaseSandboxResponse { sandbox, plan }))
+    }
+
     async fn delete(
         &self,
         request: Request<v1::DeleteSandboxRequest>,
