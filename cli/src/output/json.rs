@@ -146,6 +146,7 @@ mod tests {
                 "endpoints": [],
                 "filesPath": "",
                 "links": [],
+                "quarantined": false,
             })
         );
     }

@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: the whole daemon at work, seen from outside, on a host that is
 //! made for it out of namespaces and gone afterwards.
 
+mod policies;
 mod stage;
 mod story;
 

@@ -13,9 +13,9 @@ fn words(line: &str) -> Vec<&str> {
 }
 
 /// The stage and the report together: what is done is shown.
-struct Teller<'a> {
-    stage: &'a mut Stage,
-    report: &'a mut Report,
+pub(super) struct Teller<'a> {
+    pub(super) stage: &'a mut Stage,
+    pub(super) report: &'a mut Report,
 }
 
 /// Tells it all.
@@ -27,6 +27,7 @@ pub(crate) fn tell(stage: &mut Stage, report: &mut Report) -> Result<(), Failure
     teller.traffic()?;
     teller.isolation()?;
     teller.links()?;
+    teller.policies()?;
     teller.refusals()?;
     teller.dry_run()?;
     teller.crash()?;
@@ -36,7 +37,7 @@ pub(crate) fn tell(stage: &mut Stage, report: &mut Report) -> Result<(), Failure
 
 impl Teller<'_> {
     /// Runs a command of the command line that must succeed.
-    fn does(&mut self, line: &str, what: &str) -> Result<Finished, Failure> {
+    pub(super) fn does(&mut self, line: &str, what: &str) -> Result<Finished, Failure> {
         self.report.command("host", &format!("postern {line}"));
         let done = self.stage.postern(&words(line))?;
         self.report.check(what, done.ok(), &done.stderr);
@@ -44,7 +45,7 @@ impl Teller<'_> {
     }
 
     /// The same, and shows what it printed.
-    fn shows(&mut self, line: &str, what: &str) -> Result<String, Failure> {
+    pub(super) fn shows(&mut self, line: &str, what: &str) -> Result<String, Failure> {
         self.report.command("host", &format!("postern {line}"));
         let done = self.stage.postern(&words(line))?;
         self.report.output(&done.stdout);
@@ -52,14 +53,14 @@ impl Teller<'_> {
         Ok(done.stdout)
     }
 
-    fn answered(&mut self, place: &str, url: &str, done: &Finished, by: &str) {
+    pub(super) fn answered(&mut self, place: &str, url: &str, done: &Finished, by: &str) {
         self.report.command(place, &format!("fetch {url}"));
         self.report.output(&done.stdout);
         let right = done.ok() && done.stdout.starts_with(&format!("hello from {by},"));
         self.report.check(&format!("`{by}` answers"), right, &done.stderr);
     }
 
-    fn unanswered(&mut self, place: &str, url: &str, done: &Finished, why: &str) {
+    pub(super) fn unanswered(&mut self, place: &str, url: &str, done: &Finished, why: &str) {
         self.report.command(place, &format!("fetch {url}"));
         self.report.check(&format!("no answer: {why}"), !done.ok(), &done.stdout);
     }
