@@ -60,6 +60,12 @@ pub(crate) fn dns(json: Option<&Path>, names: &[u32]) -> Result<(), Failure> {
     run(&mut bench)
 }
 
+/// What policies cost: a change of them, and a packet that they judge.
+pub(crate) fn policy(json: Option<&Path>, endpoints: &[u32]) -> Result<(), Failure> {
+    let target = build()?;
+    run(&mut measuring(&target, "policy", endpoints, json)?)
+}
+
 /// Tells the measuring program where another one is, or the user how to get it.
 fn beside(bench: &mut Command, program: &str, flag: &str) {
     match installed(program) {

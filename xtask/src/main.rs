@@ -61,6 +61,18 @@ enum Bench {
     Attach(Attach),
     /// What it costs to ask for a name, and how soon a change is told
     Dns(Dns),
+    /// What it costs to change a policy, and what policies cost a packet
+    Policy(Policy),
+}
+
+#[derive(Debug, Args)]
+struct Policy {
+    /// Also write the rows to this file, as an array of objects
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// How many endpoints are there already, one measurement each
+    #[arg(long, value_delimiter = ',', default_value = "100,1000,5000")]
+    endpoints: Vec<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -91,6 +103,9 @@ fn main() -> ExitCode {
         Task::Ci => checks::ci(),
         Task::Bench { bench: Bench::Attach(attach) } => {
             bench::attach(attach.json.as_deref(), &attach.endpoints)
+        }
+        Task::Bench { bench: Bench::Policy(policy) } => {
+            bench::policy(policy.json.as_deref(), &policy.endpoints)
         }
         Task::Bench { bench: Bench::Dns(dns) } => bench::dns(dns.json.as_deref(), &dns.names),
         Task::ServeHttp { name, listen } => http::serve(&name, listen),

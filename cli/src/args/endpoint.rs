@@ -54,8 +54,8 @@ pub(crate) struct SpecArgs {
     /// A port that the workload serves: PORT[-PORT][/tcp|udp|sctp]; repeatable
     #[arg(long, value_name = "PORT", value_parser = ports::exposed)]
     pub expose: Vec<ExposedPort>,
-    /// Publish a port on the host: [[IP]:[PORT[-PORT]]:]PORT[-PORT][/tcp|udp|sctp], an
-    /// IPv6 address in brackets, the sandbox's port last; repeatable
+    /// Publish a port on the host: [[IP]:[PORT[-PORT]]:]PORT[-PORT][/tcp|udp|sctp][@PREFIX,…],
+    /// an IPv6 address in brackets, the sandbox's port, and who may come by it; repeatable
     #[arg(short, long, value_name = "PORT", value_parser = ports::published)]
     pub publish: Vec<PublishedPort>,
     /// A label; repeatable

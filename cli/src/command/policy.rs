@@ -4,8 +4,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use postern_proto::v1::{
-    ApplyPolicyRequest, ApplyPolicyResponse, DeletePolicyRequest, ExplainRequest, Filter,
-    GetPolicyRequest, ListPoliciesRequest, ListPoliciesResponse, Policy,
+    ApplyPolicyRequest, DeletePolicyRequest, ExplainRequest, Filter, GetPolicyRequest,
+    ListPoliciesRequest, ListPoliciesResponse, Policy,
 };
 
 use super::{dry, for_each, inspect};
@@ -53,23 +53,10 @@ async fn apply(args: ApplyArgs, client: &Client, out: Printer) -> Result<(), Err
             ..request
         };
         let reply = client.policies().await?.apply(request).await?.into_inner();
-        out.change(&reply, dry(args.change.dry_run, &reply.plan)?, || applied(&reply))?;
+        // What policies come to is told by pairs; the plan of elements is for programs.
+        out.change(&reply, None, || output::policy::applied(&reply, args.change.dry_run))?;
     }
     Ok(())
-}
-
-fn applied(reply: &ApplyPolicyResponse) -> String {
-    let Some(policy) = &reply.policy else { return String::new() };
-    let endpoints = match policy.subjects.len() {
-        1 => "one endpoint".to_owned(),
-        count => format!("{count} endpoints"),
-    };
-    let cut = match reply.flows_cut {
-        0 => String::new(),
-        1 => ", cut one flow".to_owned(),
-        count => format!(", cut {count} flows"),
-    };
-    format!("{}: selects {endpoints}{cut}", plain(&policy.name))
 }
 
 fn read(file: &Path) -> Result<String, Error> {

@@ -57,14 +57,14 @@ fn target(port: &PublishedPort) -> Target {
     (transport(port.protocol()), port.container_port, last)
 }
 
-fn published(port: &PublishedPort) -> (Target, &str, u32, u32) {
+fn published(port: &PublishedPort) -> (Target, &str, u32, u32, &[String]) {
     let target = target(port);
     // An absent end means as many as container ports.
     let last = match port.host_port_end {
         0 => port.host_port.saturating_add(target.2.saturating_sub(target.1)),
         last => last,
     };
-    (target, &port.host_ip, port.host_port, last)
+    (target, &port.host_ip, port.host_port, last, &port.allow_from)
 }
 
 fn transport(protocol: Protocol) -> Protocol {

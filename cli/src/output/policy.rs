@@ -1,8 +1,10 @@
 //! Policies.
 
-use postern_proto::v1::{Direction, Policy, PolicyMode, PolicySpec, Tier};
+use std::fmt::Write;
 
-use super::{id, table};
+use postern_proto::v1::{ApplyPolicyResponse, Direction, Policy, PolicyMode, PolicySpec, Tier};
+
+use super::{id, plain, table};
 
 /// One row for each, in the order in which they come.
 pub(crate) fn table(policies: &[Policy], whole: bool) -> String {
@@ -40,6 +42,40 @@ fn directions(spec: &PolicySpec) -> String {
         Direction::Unspecified => "?",
     };
     spec.directions().map(name).collect::<Vec<_>>().join(",")
+}
+
+/// What an application came to, or would: whom it selects, what changes, what is odd.
+pub(crate) fn applied(reply: &ApplyPolicyResponse, dry_run: bool) -> String {
+    let Some(policy) = &reply.policy else { return String::new() };
+    let endpoints = counted(policy.subjects.len(), "endpoint");
+    let cut = match usize::try_from(reply.flows_cut).unwrap_or(usize::MAX) {
+        0 => String::new(),
+        count => {
+            format!(", {} {}", if dry_run { "would cut" } else { "cut" }, counted(count, "flow"))
+        }
+    };
+    let mut text = format!("{}: selects {endpoints}{cut}", plain(&policy.name));
+    for lint in &reply.lint {
+        let rule = if lint.rule.is_empty() { String::new() } else { format!("{}: ", lint.rule) };
+        let _ = write!(text, "\n  note: {}{}", plain(&rule), plain(&lint.text));
+    }
+    for change in &reply.changes {
+        let word = if change.allowed { "allow" } else { "deny " };
+        let family = if change.ipv6 { "ipv6" } else { "ipv4" };
+        let pair = format!("{} -> {} {} {family}", change.from, change.to, change.what);
+        let _ = write!(text, "\n  {word} {}", plain(&pair));
+    }
+    if reply.changes_truncated {
+        text.push_str("\n  ... and more");
+    }
+    for flow in &reply.live_flows_cut {
+        let _ = write!(text, "\n  would cut {}", plain(flow));
+    }
+    text
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("one {what}") } else { format!("{count} {what}s") }
 }
 
 #[cfg(test)]

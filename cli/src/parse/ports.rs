@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use ipnetwork::IpNetwork;
 use postern_proto::v1::{ExposedPort, Protocol, PublishedPort};
 
 /// Why a text is not a port specification.
@@ -25,6 +26,9 @@ pub(crate) enum InvalidPort {
     /// Not an address.
     #[error("`{0}` is not an IP address")]
     HostIp(String),
+    /// Not a prefix.
+    #[error("`{0}` is not a prefix of the form 10.0.0.0/8")]
+    Prefix(String),
     /// An IPv6 address that cannot be told from the ports behind it.
     #[error("an IPv6 address must stand in brackets: `[::]:8080:80`")]
     Brackets,
@@ -41,7 +45,7 @@ pub(crate) enum InvalidPort {
 /// First and last port; equal for a single one.
 type Ports = (u32, u32);
 
-/// Reads `[[ip]:[host[-host]]:]container[-container][/protocol]`.
+/// Reads `[[ip]:[host[-host]]:]container[-container][/protocol][@prefix[,prefix]]`.
 ///
 /// A single container port with a range of host ports takes the first free one of it; a
 /// host port that is absent or 0 is chosen by the daemon.
@@ -49,6 +53,10 @@ type Ports = (u32, u32);
 /// # Errors
 /// The text is not of that form; the error says which part.
 pub(crate) fn published(text: &str) -> Result<PublishedPort, InvalidPort> {
+    let (text, allow_from) = match text.split_once('@') {
+        Some((text, from)) => (text, prefixes(from)?),
+        None => (text, Vec::new()),
+    };
     let (text, protocol) = protocol(text)?;
     let (host, container_text) = match text.rsplit_once(':') {
         Some((host, container)) => (Some(host), container),
@@ -80,7 +88,17 @@ pub(crate) fn published(text: &str) -> Result<PublishedPort, InvalidPort> {
         host_port_end: end(host),
         container_port: container.0,
         container_port_end: end(container),
+        allow_from,
     })
+}
+
+/// Whom a port is for.
+fn prefixes(text: &str) -> Result<Vec<String>, InvalidPort> {
+    let parsed = text.split(',').map(|one| match one.parse::<IpNetwork>() {
+        Ok(_) if one.contains('/') => Ok(one.to_owned()),
+        _ => Err(InvalidPort::Prefix(one.to_owned())),
+    });
+    parsed.collect()
 }
 
 /// Reads `port[-port][/protocol]`.
@@ -165,6 +183,7 @@ mod tests {
             host_port_end: host.1,
             container_port: container.0,
             container_port_end: container.1,
+            allow_from: Vec::new(),
         }
     }
 
@@ -251,6 +270,16 @@ mod tests {
             let read = published(&format!("{host}-{host_end}:{container}-{container_end}"));
             let expected = port("", (host, host_end), (container, container_end), Protocol::Tcp);
             prop_assert_eq!(read, Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_port_for_some_alone() {
+        let port = published("8080:80/tcp@10.0.0.0/8,fd00::/8").unwrap();
+        assert_eq!((port.host_port, port.container_port), (8080, 80));
+        assert_eq!(port.allow_from, ["10.0.0.0/8", "fd00::/8"]);
+        for bad in ["80@", "80@10.0.0.1", "80@x/8"] {
+            assert!(matches!(published(bad), Err(InvalidPort::Prefix(_))), "{bad}");
         }
     }
 }

@@ -25,6 +25,7 @@ fn connect_sends_every_flag_and_prints_the_endpoint() {
             host_port_end,
             container_port: 80,
             container_port_end: 0,
+            allow_from: Vec::new(),
         };
     let spec = v1::EndpointSpec {
         ipv4_address: "10.0.0.9".into(),

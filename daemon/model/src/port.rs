@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 /// A transport protocol with ports.
@@ -153,6 +154,9 @@ pub struct PublishedPort {
     pub host: HostPorts,
     /// The ports in the sandbox.
     pub container: PortRange,
+    /// Who may come by it, besides the host; empty means everybody.
+    #[serde(default)]
+    pub allow_from: Vec<IpNetwork>,
 }
 
 /// A port that the workload serves.

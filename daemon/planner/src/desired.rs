@@ -8,6 +8,7 @@ use postern_model::endpoint::{Attachment, Endpoint};
 use postern_model::id::EndpointId;
 use postern_model::name::IfName;
 use postern_model::network::{Family, Network};
+use postern_model::port::Protocol;
 use postern_model::resource::{Bridge, Element, Owner, Place, Resource, ResourceSet, Veth};
 use postern_model::sandbox::Sandbox;
 
@@ -84,6 +85,7 @@ pub fn endpoint(endpoint: &Endpoint, network: &Network) -> ResourceSet {
     let Some((_, bridge)) = names::bridge_of(network.id, &network.decision) else { return set };
     let place = Place::Sandbox(attachment.sandbox);
     let Some(link) = &attachment.interface else { return set };
+    set.extend(restrictions(endpoint).map(Resource::Element));
     for resource in &attachment.decision.resources {
         match resource {
             Desired::Link(pair) => {
@@ -122,6 +124,47 @@ pub fn endpoint(endpoint: &Endpoint, network: &Network) -> ResourceSet {
         }
     }
     set
+}
+
+/// The ports that are published to some alone. Of several entries for one port of the
+/// sandbox the lists add up, and one without a list opens it to all.
+fn restrictions(endpoint: &Endpoint) -> impl Iterator<Item = Element> {
+    let published = &endpoint.spec.published;
+    let open = |protocol: Protocol, port: u16| {
+        published.iter().any(|entry| {
+            entry.allow_from.is_empty()
+                && entry.protocol == protocol
+                && entry.container.iter().any(|one| one == port)
+        })
+    };
+    published.iter().filter(|entry| !entry.allow_from.is_empty()).flat_map(move |entry| {
+        let ports = entry.container.iter().filter(move |port| !open(entry.protocol, *port));
+        ports.flat_map(move |port| {
+            endpoint.addresses.iter().flat_map(move |address| {
+                let ip = address.ip();
+                let of_port = published.iter().filter(move |other| {
+                    other.protocol == entry.protocol && other.container.iter().any(|p| p == port)
+                });
+                let all: Vec<IpNetwork> =
+                    of_port.flat_map(|entry| &entry.allow_from).copied().collect();
+                let from =
+                    outermost(&all).into_iter().filter(move |of| of.is_ipv4() == ip.is_ipv4());
+                let from = from.map(move |of| Element::AllowFrom(ip, entry.protocol, port, of));
+                std::iter::once(Element::Restricted(ip, entry.protocol, port)).chain(from)
+            })
+        })
+    })
+}
+
+/// Prefixes without those that lie in another one.
+fn outermost(prefixes: &[IpNetwork]) -> Vec<IpNetwork> {
+    let mut all = prefixes.to_vec();
+    all.sort();
+    all.dedup();
+    let inner = |one: &IpNetwork| {
+        all.iter().any(|other| other != one && crate::prefix::contains(*other, *one))
+    };
+    all.iter().filter(|one| !inner(one)).copied().collect()
 }
 
 fn veth(

@@ -124,6 +124,7 @@ fn a_link_opens_what_is_exposed_or_published_one_way() {
             host_ip: None,
             host: HostPorts::Ephemeral,
             container: PortRange::new(90, 90).unwrap(),
+            allow_from: Vec::new(),
         });
     });
     let set = desired::sandbox(&View::of(&topology), &web);

@@ -18,9 +18,9 @@ use postern_model::intent::{
     WatchEvents,
 };
 use postern_model::name::Labels;
-use postern_model::network::Network;
+use postern_model::network::{Family, Network};
 use postern_model::plan::Plan;
-use postern_model::policy::{Policy, Tier};
+use postern_model::policy::{Direction, Policy, Selection, Tier};
 use postern_model::refusal::Refusal;
 use postern_model::sandbox::Sandbox;
 use postern_model::time::Timestamp;
@@ -78,8 +78,49 @@ pub struct PolicyFacts {
     pub policy: Policy,
     /// The names of the joined endpoints it selects.
     pub subjects: Vec<String>,
-    /// How many flows the call cut.
+    /// How many flows the call cut, or would.
     pub flows_cut: usize,
+    /// What is odd about it.
+    pub lints: Vec<LintFacts>,
+    /// Which pairs it changes; only of a request that changes nothing.
+    pub impact: ImpactFacts,
+}
+
+/// One thing that is odd about a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LintFacts {
+    /// What kind of thing, as the API names it.
+    pub code: &'static str,
+    /// Where, if it is about one rule.
+    pub rule: Option<(Direction, usize)>,
+    /// In words.
+    pub text: String,
+}
+
+/// What a change of a policy would come to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImpactFacts {
+    /// Flows that would be decided otherwise.
+    pub changes: Vec<PairFacts>,
+    /// There are more of them.
+    pub truncated: bool,
+    /// Live flows that would be cut, in words.
+    pub cut: Vec<String>,
+}
+
+/// One kind of flow that would be decided otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairFacts {
+    /// Who begins it.
+    pub from: String,
+    /// Who is to answer.
+    pub to: String,
+    /// Of which family.
+    pub family: Family,
+    /// What is used; none for all that no rule names.
+    pub what: Option<Selection>,
+    /// Whether it may begin afterwards.
+    pub allowed: bool,
 }
 
 /// Why a flow may begin, or not.

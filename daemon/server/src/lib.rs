@@ -11,7 +11,8 @@ mod service;
 mod status;
 
 pub use backend::{
-    Backend, DriverFacts, EndFacts, EndpointFacts, EventItem, ExplanationFacts, LinkFacts,
-    LookedFacts, NetworkFacts, PageOf, PolicyFacts, SandboxFacts, SideFacts, SystemFacts,
+    Backend, DriverFacts, EndFacts, EndpointFacts, EventItem, ExplanationFacts, ImpactFacts,
+    LinkFacts, LintFacts, LookedFacts, NetworkFacts, PageOf, PairFacts, PolicyFacts, SandboxFacts,
+    SideFacts, SystemFacts,
 };
 pub use serve::{GRACE, MESSAGE_MAX, ServeError, serve};

@@ -3,12 +3,12 @@
 use postern_proto::v1::policy_port::Protocol;
 use postern_proto::v1::policy_rule::Action;
 use postern_proto::v1::{
-    Direction, Entity, PolicyPort, PolicyRule, PolicySpec, PolicySubject, Tier,
-    UpdateEndpointRequest,
+    ApplyPolicyRequest, Direction, EndpointSpec, Entity, PolicyPort, PolicyRule, PolicySpec,
+    PolicySubject, PublishedPort, Tier, UpdateEndpointRequest,
 };
 use postern_tests::dns;
 use postern_tests::traffic::{self, Conversation, Server};
-use postern_tests::{HOST4, Netns, OUTSIDE4, OUTSIDE6, Refusal, World, ask, labels};
+use postern_tests::{HOST4, HOST6, Netns, OUTSIDE4, OUTSIDE6, Refusal, World, ask, labels};
 use tonic::Code;
 
 /// `web`, `db` and `other` on `blue`, each with an app label of its name.
@@ -343,7 +343,7 @@ fn what_is_wrong_is_named_and_changes_nothing() {
             refusal.assert(Code::InvalidArgument, field);
             assert_eq!(world.snapshot().await, before, "{field}");
         }
-        let request = postern_proto::v1::ApplyPolicyRequest {
+        let request = ApplyPolicyRequest {
             name: "p".into(),
             spec: Some(db_from_web()),
             revision: Some(7),
@@ -352,6 +352,62 @@ fn what_is_wrong_is_named_and_changes_nothing() {
         let refusal = Refusal::expect(world.api.policies.apply(request).await.map(|_| ()));
         assert_eq!(refusal.code, Code::Aborted);
         assert_eq!(world.snapshot().await, before);
+    });
+}
+
+#[test]
+fn a_port_can_be_published_to_some_alone() {
+    World::run(async |world| {
+        let subnets = ["10.1.0.0/24", "fd00:1::/64"];
+        world.api.create_network("blue", ask::network(&subnets)).await.unwrap();
+        let port = |from: &[&str]| {
+            let allow_from = from.iter().map(|one| (*one).to_owned()).collect();
+            vec![PublishedPort { allow_from, ..ask::tcp(8080, 80) }]
+        };
+        let spec = EndpointSpec {
+            published_ports: port(&["192.0.2.2/32", "2001:db8::/64", "10.1.0.0/24"]),
+            ..ask::labelled(&[("app", "web")])
+        };
+        let web = world.place("blue", "web", spec).await;
+        let near = world.place("blue", "near", ask::endpoint()).await;
+        let _server = Server::tcp(&web, "[::]:80", "web");
+        let to = [format!("{HOST4}:8080"), format!("[{HOST6}]:8080")];
+        let from_outside = |world: &World| to.each_ref().map(|to| reaches(&world.outside, to));
+        let set = async |world: &mut World, ports: Vec<PublishedPort>| {
+            let made = world.api.endpoint("web.blue").await.unwrap();
+            let request = UpdateEndpointRequest {
+                endpoint: made.uid,
+                labels: labels(&[("app", "web")]),
+                published_ports: ports,
+                revision: made.revision,
+                ..Default::default()
+            };
+            world.api.endpoints.update(request).await.unwrap();
+        };
+        assert_eq!(from_outside(world), [true, true]);
+        assert!(reaches(&near, &to[0]) && reaches(&world.host, &to[0]));
+        let mut talk = Conversation::begin(&world.outside, &to[0]).unwrap();
+        world.assert_agrees().await;
+
+        // An isolated endpoint accepts who is listed, and nobody else.
+        world.api.apply_policy("web", ask::app(&[("app", "web")], Vec::new())).await.unwrap();
+        assert_eq!(from_outside(world), [true, true]);
+        assert!(talk.goes_on() && reaches(&near, &to[0]) && !reaches(&near, "10.1.0.2:80"));
+        assert!(!reaches(&world.host, &to[0]));
+        world.api.delete_policy("web").await.unwrap();
+
+        set(world, port(&["203.0.113.0/24", "fd00::/8"])).await;
+        assert_eq!(from_outside(world), [false, false]);
+        assert!(!talk.goes_on(), "a flow outlived the list that allowed it");
+        assert!(!reaches(&near, &to[0]), "a neighbour by the host's port is one of them");
+        assert!(reaches(&world.host, &to[0]), "the host itself always may");
+        world.assert_agrees().await;
+        world.restart().await;
+        assert_eq!(from_outside(world), [false, false]);
+
+        set(world, port(&[])).await;
+        assert_eq!(from_outside(world), [true, true]);
+        world.assert_agrees().await;
     });
 }
 
@@ -380,7 +436,7 @@ spec:
         };
         let to = format!("{DB4}:5432");
         let dry = apply(own, &["--dry-run"]);
-        assert!(dry.stdout.contains("10.1.0.11"), "{dry:?}");
+        assert!(dry.stdout.contains("deny  web.blue -> db.blue other ipv4"), "{dry:?}");
         assert!(reaches(&web, &to), "a dry run changed something");
         assert!(apply(own, &[]).stdout.starts_with("db: selects one endpoint"));
         assert!(!reaches(&web, &to));
@@ -472,5 +528,53 @@ fn a_verdict_is_explained_and_the_kernel_asked() {
         assert_eq!(world.cli(&["explain", "web", "db", "5432"]).code, Some(2));
         assert_eq!(world.cli(&["reconcile"]).code, Some(0));
         assert!(explain(&["web", "db", "tcp/80"]).contains("kernel   agrees"));
+    });
+}
+
+#[test]
+fn a_rehearsal_tells_pairs_live_flows_and_what_is_odd() {
+    World::run(async |world| {
+        let [web, db, _] = blue(world).await;
+        let _server = Server::tcp(&db, "[::]:5432", "db");
+        // Flows are known only where frames between neighbours are judged.
+        world
+            .api
+            .apply_policy("other", ask::app(&[("app", "db")], vec![ask::accept(vec![], 0)]))
+            .await
+            .unwrap();
+        let mut talk = Conversation::begin(&web, &format!("{DB4}:5432")).unwrap();
+        let before = world.snapshot().await;
+        let mut spec = db_from_web();
+        spec.ingress[0].peers = vec![ask::peer(&[("app", "nobody")])];
+        let rehearse = async |world: &mut World, name: &str, spec: PolicySpec| {
+            let request = ApplyPolicyRequest {
+                name: name.into(),
+                spec: Some(spec),
+                validate_only: true,
+                ..Default::default()
+            };
+            world.api.policies.apply(request).await.unwrap().into_inner()
+        };
+        let told = rehearse(world, "other", spec).await;
+        let denied: Vec<_> = told.changes.iter().filter(|change| !change.ipv6).collect();
+        assert!(denied.iter().all(|change| change.to == "db.blue" && !change.allowed));
+        let from: std::collections::BTreeSet<_> = denied.iter().map(|c| c.from.as_str()).collect();
+        assert_eq!(from.into_iter().collect::<Vec<_>>(), ["host", "other.blue", "web.blue"]);
+        assert_eq!((told.flows_cut, told.live_flows_cut.len()), (1, 1), "{told:?}");
+        assert!(told.live_flows_cut[0].contains("tcp/5432"));
+        assert_eq!(told.lint[0].code, "UNKNOWN_PEER");
+        assert_eq!(world.snapshot().await, before);
+        assert!(talk.goes_on());
+
+        let nothing = rehearse(world, "x", ask::app(&[("app", "nobody")], vec![])).await;
+        assert_eq!((nothing.lint[0].code.as_str(), nothing.changes.len()), ("SELECTS_NOTHING", 0));
+        let mut shadowed = db_from_web();
+        shadowed.tier = Tier::Admin.into();
+        shadowed.ingress = vec![ask::rule(Action::Deny, vec![], 0), ask::accept(vec![], 5432)];
+        shadowed.ingress[1].ports[0] = PolicyPort { name: "none".into(), ..Default::default() };
+        let told = rehearse(world, "y", shadowed).await;
+        let codes: Vec<_> = told.lint.iter().map(|lint| lint.code.as_str()).collect();
+        assert_eq!(codes, ["UNKNOWN_PORT", "UNREACHABLE_RULE"]);
+        assert_eq!(told.lint[1].rule, "ingress[1]");
     });
 }

@@ -1,6 +1,7 @@
 //! The door to connection tracking.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -9,6 +10,7 @@ use netlink_packet_core::NLM_F_ACK;
 use postern_model::network::Family;
 use postern_model::plan::Flows;
 use postern_model::policy::Selection;
+use postern_model::port::Protocol;
 
 use super::select::{Filter, families, filters, listing_is_cheaper, matches};
 use super::wire;
@@ -66,6 +68,17 @@ impl Tracked {
     /// Whether the client asked for another address than the one that answers.
     pub const fn is_translated(&self) -> bool {
         self.0.ends.translated
+    }
+}
+
+impl fmt::Display for Tracked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Selection { protocol, number } = self.what();
+        write!(f, "{} to {} ", self.client(), self.server())?;
+        match Protocol::from_number(protocol) {
+            Some(protocol) => write!(f, "{protocol}/{number}"),
+            None => write!(f, "protocol {protocol}"),
+        }
     }
 }
 
@@ -220,7 +233,7 @@ fn count(socket: &mut NetfilterSocket) -> Result<u32, ConntrackError> {
 #[cfg(test)]
 mod tests {
     use nix::sched::{CloneFlags, unshare};
-    use postern_model::port::{PortRange, Protocol};
+    use postern_model::port::PortRange;
 
     use super::*;
 

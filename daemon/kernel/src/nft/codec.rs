@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnetwork::IpNetwork;
 use postern_model::mac::MacAddr;
 use postern_model::name::{IFNAME_MAX, IfName};
 use postern_model::network::Family;
@@ -61,6 +62,17 @@ pub(super) fn encode(element: &Element) -> Option<Raw> {
             Raw { end, ..key.ip(*first).to(Fields::default().identity(*identity)) }
         }
         Element::Decision(decision) => decide(decision),
+        Element::Restricted(ip, protocol, port) => {
+            key.ip(*ip).protocol(*protocol).port(*port).key()
+        }
+        Element::AllowFrom(ip, protocol, port, from) => {
+            if ip.is_ipv4() != from.is_ipv4() || from.ip() != from.network() {
+                return None;
+            }
+            let with = |from| Fields::default().ip(*ip).protocol(*protocol).port(*port).ip(from);
+            let end = Some(with(last_of(*from)).0);
+            Raw { end, ..with(from.ip()).key() }
+        }
         Element::Link { from, to, protocol, port } => {
             if from.is_ipv4() != to.is_ipv4() {
                 return None;
@@ -77,6 +89,25 @@ pub(super) fn encode(element: &Element) -> Option<Raw> {
         }
     };
     Some(raw)
+}
+
+/// The highest address of a prefix.
+fn last_of(prefix: IpNetwork) -> IpAddr {
+    match prefix {
+        IpNetwork::V4(prefix) => prefix.broadcast().into(),
+        IpNetwork::V6(prefix) => prefix.broadcast().into(),
+    }
+}
+
+/// The prefix between two addresses; none if they are not its ends.
+fn prefix_of(first: IpAddr, last: IpAddr) -> Option<IpNetwork> {
+    let bits = match (first, last) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        _ => return None,
+    };
+    let prefix = IpNetwork::new(first, u8::try_from(bits).ok()?).ok()?;
+    (prefix.ip() == prefix.network() && last_of(prefix) == last).then_some(prefix)
 }
 
 fn decide(decision: &Decision) -> Raw {
@@ -145,6 +176,19 @@ pub(super) fn decode(set: &str, raw: &Raw) -> Option<Element> {
             let element = Element::PrefixIdentity { first, last, identity: value.identity()? };
             let whole = first <= last && key.0.is_empty() && end.0.is_empty() && value.0.is_empty();
             return whole.then_some(element);
+        }
+        "restricted4" | "restricted6" => {
+            Element::Restricted(key.ip(family("restricted4"))?, key.protocol()?, key.port()?)
+        }
+        "allow-from4" | "allow-from6" => {
+            let family = family("allow-from4");
+            let (ip, protocol, port) = (key.ip(family)?, key.protocol()?, key.port()?);
+            let first = key.ip(family)?;
+            let mut end = Reader(raw.end.as_deref()?);
+            let same = (end.ip(family)?, end.protocol()?, end.port()?) == (ip, protocol, port);
+            let from = prefix_of(first, end.ip(family)?)?;
+            let whole = same && key.0.is_empty() && end.0.is_empty();
+            return whole.then_some(Element::AllowFrom(ip, protocol, port, from));
         }
         "policed-in4" | "policed-in6" => Element::Policed(Ingress, key.ip(family("policed-in4"))?),
         "policed-out4" | "policed-out6" => {
@@ -375,6 +419,15 @@ mod tests {
         })
     }
 
+    fn allowed() -> impl Strategy<Value = Element> {
+        let ips = family().prop_flat_map(|family| (ip(family), ip(family), 0..=family.bits()));
+        (ips, protocol(), any::<u16>()).prop_map(|((ip, from, length), protocol, port)| {
+            let from = IpNetwork::new(from, length).unwrap();
+            let from = IpNetwork::new(from.network(), length).unwrap();
+            Element::AllowFrom(ip, protocol, port, from)
+        })
+    }
+
     fn policies() -> impl Strategy<Value = Element> {
         let direction = || prop::sample::select(&[Ingress, Egress]);
         let verdict = prop::sample::select(&[
@@ -406,6 +459,9 @@ mod tests {
             (any_ip(), any::<u32>()).prop_map(|(ip, identity)| Element::Identity(ip, identity)),
             (direction(), any_ip()).prop_map(|(of, ip)| Element::Policed(of, ip)),
             (direction(), any_ip()).prop_map(|(of, ip)| Element::Isolated(of, ip)),
+            (any_ip(), protocol(), any::<u16>())
+                .prop_map(|(ip, protocol, port)| Element::Restricted(ip, protocol, port)),
+            allowed(),
             span,
             decision,
         ]

@@ -23,7 +23,8 @@ const NFTA_SET_FIELD_LEN: u16 = 1;
 /// Whether the ruleset cannot declare the set.
 pub(super) fn is_native(set: &SetSpec) -> bool {
     let unspeakable = |field: &Field| matches!(field, Field::Identity | Field::Verdict);
-    set.value.len() > 1 || set.value.iter().chain(set.key).any(unspeakable)
+    let ranges = set.kind == Kind::Ranges;
+    ranges || set.value.len() > 1 || set.value.iter().chain(set.key).any(unspeakable)
 }
 
 /// Declares the `inet` table and its maps. That they are there already is no error; nor do
@@ -36,11 +37,13 @@ pub(super) fn declare() -> Vec<NfTablesMessage> {
 }
 
 fn declaration(set: &SetSpec, id: u32) -> SetMessage {
-    let flags = match set.kind {
-        Kind::Elements | Kind::Prefixes => SetFlags::Map,
-        Kind::Spans => SetFlags::Map | SetFlags::Interval,
-        Kind::Ranges => SetFlags::Map | SetFlags::Interval | SetFlags::Concat,
-    };
+    let map = if set.is_map() { SetFlags::Map } else { SetFlags::empty() };
+    let flags = map
+        | match set.kind {
+            Kind::Elements | Kind::Prefixes => SetFlags::empty(),
+            Kind::Spans => SetFlags::Interval,
+            Kind::Ranges => SetFlags::Interval | SetFlags::Concat,
+        };
     let mut attributes = vec![
         SetAttribute::Table(TABLE.to_owned()),
         SetAttribute::Name(set.name.to_owned()),
@@ -49,7 +52,9 @@ fn declaration(set: &SetSpec, id: u32) -> SetMessage {
         SetAttribute::KeyType(number(set.key)),
         SetAttribute::KeyLen(length(set.key)),
     ];
-    if set.value == [Field::Verdict] {
+    if set.value.is_empty() {
+        // A set has no data.
+    } else if set.value == [Field::Verdict] {
         attributes.push(SetAttribute::DataType(VERDICT));
     } else {
         attributes.push(SetAttribute::DataType(number(set.value)));

@@ -28,6 +28,7 @@ pub(super) fn chains() -> Vec<Chain> {
         base("output", NfChainType::NAT, NfHook::Output, DSTNAT, output()),
         base("postrouting", NfChainType::NAT, NfHook::Postrouting, SRCNAT, postrouting()),
         Chain { table: Table::Inet, name: "near", hook: None, rules: near() },
+        Chain { table: Table::Inet, name: "opened", hook: None, rules: opened() },
         Chain { table: Table::Inet, name: "from", hook: None, rules: from() },
         Chain { table: Table::Inet, name: "to", hook: None, rules: to() },
         base("forward", NfChainType::Filter, NfHook::Forward, FILTER, forward()),
@@ -172,6 +173,43 @@ pub(super) fn linked(family: Family, set: &'static str) -> Rule {
     )
 }
 
+/// What comes by a published port.
+fn by_port(family: Family, with: Option<&'static str>) -> Expr {
+    let address = |name| field(header(family), name);
+    let mut key = vec![address("daddr"), meta(MetaKey::L4proto), field("th", "dport")];
+    key.extend(with.map(address));
+    concat(key)
+}
+
+const fn lists(family: Family) -> [&'static str; 2] {
+    match family {
+        Family::V4 => ["@restricted4", "@allow-from4"],
+        Family::V6 => ["@restricted6", "@allow-from6"],
+    }
+}
+
+/// A port that is published to some alone is not published to others.
+fn restricted(family: Family) -> Rule {
+    let [restricted, allowed] = lists(family);
+    Rule::new(
+        "published to others",
+        [
+            ct("status", &["dnat"]),
+            nfproto(family),
+            is(by_port(family, None), text(restricted)),
+            is_not(by_port(family, Some("saddr")), text(allowed)),
+            drop(),
+        ],
+    )
+}
+
+/// Who a port is published to needs no rule of a policy.
+pub(super) fn allowed(family: Family) -> Rule {
+    let [_, allowed] = lists(family);
+    let listed = is(by_port(family, Some("saddr")), text(allowed));
+    Rule::new("published to these", [ct("status", &["dnat"]), nfproto(family), listed, accept()])
+}
+
 fn from() -> Vec<Rule> {
     let open = |name: Expr| is(name, text("@open"));
     let internal = |name: Expr| is(name, text("@internal"));
@@ -182,6 +220,8 @@ fn from() -> Vec<Rule> {
         Rule::new("from an internal network", [internal(iifname()), drop()]),
         Rule::new("to an internal network", [internal(oifname()), drop()]),
         Rule::new("policies", [jump(POLICY)]),
+        restricted(Family::V4),
+        restricted(Family::V6),
         Rule::new("published port", [ct("status", &["dnat"]), accept()]),
         Rule::new("between open networks", [open(iifname()), open(oifname()), accept()]),
         Rule::new("between networks", [to_bridge(), drop()]),
@@ -197,6 +237,8 @@ fn near() -> Vec<Rule> {
     vec![
         Rule::new("neighbour discovery", [is(field("icmpv6", "type"), discovery), accept()]),
         Rule::new("policies", [jump(POLICY)]),
+        restricted(Family::V4),
+        restricted(Family::V6),
         Rule::new("neighbours", [within("@neighbours"), accept()]),
         linked(Family::V4, "@link4"),
         linked(Family::V6, "@link6"),
@@ -210,10 +252,20 @@ fn to() -> Vec<Rule> {
     let mut rules = known().to_vec();
     rules.extend([
         Rule::new("world to an internal network", [internal, drop()]),
-        Rule::new("policies", [jump(POLICY)]),
-        Rule::new("world to a published port", [ct("status", &["dnat"]), accept()]),
-        Rule::new("world to a direct network", [is(oifname(), text("@direct")), accept()]),
+        Rule::new("world to a published port", [ct("status", &["dnat"]), goto("opened")]),
+        Rule::new("world to a direct network", [is(oifname(), text("@direct")), goto("opened")]),
+        // What is not published nobody opens to the world, a policy neither.
         Rule::new("world to an unpublished port", [drop()]),
     ]);
     rules
+}
+
+/// From the world to what is open to it.
+fn opened() -> Vec<Rule> {
+    vec![
+        Rule::new("policies", [jump(POLICY)]),
+        restricted(Family::V4),
+        restricted(Family::V6),
+        Rule::new("nobody objects", [accept()]),
+    ]
 }

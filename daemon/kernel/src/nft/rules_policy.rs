@@ -14,7 +14,7 @@ use super::expr::{
     Expr, Stmt, accept, any_of, concat, ct, ct_field, drop, field, goto, header, is, jump,
     looked_up, meta, mid_stream, nfproto, note, noted, number, reject, reset, text, verdict,
 };
-use super::rules_inet::{base, linked};
+use super::rules_inet::{allowed, base, linked};
 use super::schema::Table;
 
 /// `postern_planner::policy::WORLD`.
@@ -125,6 +125,8 @@ pub(super) fn chains() -> Vec<Chain> {
             vec![
                 linked(Family::V4, "@link4"),
                 linked(Family::V6, "@link6"),
+                allowed(Family::V4),
+                allowed(Family::V6),
                 Rule::new("isolated, and no rule accepts", [drop()]),
             ],
         ),

@@ -110,6 +110,10 @@ const fn ranges(name: &'static str, key: &'static [Field]) -> SetSpec {
     SetSpec { table: Table::Inet, name, key, value: &[Verdict], kind: Kind::Ranges }
 }
 
+const fn from_set(name: &'static str, key: &'static [Field]) -> SetSpec {
+    SetSpec { table: Table::Inet, name, key, value: &[], kind: Kind::Ranges }
+}
+
 const FENCE4: SetSpec = fence("fence4", &[V4]);
 const FENCE6: SetSpec = fence("fence6", &[V6]);
 
@@ -118,7 +122,7 @@ const FENCE6: SetSpec = fence("fence6", &[V6]);
 /// `bridges` and `neighbours` hold pairs of one name with itself: no rule can compare
 /// the two interfaces of a packet, but `iifname . oifname` is in such a set only if they
 /// are equal, and `iifname . iifname` asks for the one alone.
-pub(super) const SETS: [SetSpec; 62] = [
+pub(super) const SETS: [SetSpec; 66] = [
     set(Table::Inet, "bridges", &[IF, IF]),
     set(Table::Inet, "neighbours", &[IF, IF]),
     set(Table::Inet, "open", &[IF]),
@@ -174,6 +178,10 @@ pub(super) const SETS: [SetSpec; 62] = [
     map("out6-one", &[V6, PROTO, PORT], &[Verdict]),
     ranges("out6-range", &[V6, PROTO, PORT]),
     map("out6", &[V6], &[Verdict]),
+    set(Table::Inet, "restricted4", &[V4, PROTO, PORT]),
+    set(Table::Inet, "restricted6", &[V6, PROTO, PORT]),
+    from_set("allow-from4", &[V4, PROTO, PORT, V4]),
+    from_set("allow-from6", &[V6, PROTO, PORT, V6]),
     FENCE4,
     FENCE6,
     set(Table::Bridge, "port", &[IF]),

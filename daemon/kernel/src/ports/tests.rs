@@ -7,6 +7,7 @@ fn ask(host_ip: Option<&str>, host: HostPorts, container: (u32, u32), targets: &
             host_ip: host_ip.map(|ip| ip.parse().unwrap()),
             host,
             container: PortRange::new(container.0, container.1).unwrap(),
+            allow_from: Vec::new(),
         },
         targets: targets.iter().map(|ip| ip.parse().unwrap()).collect(),
         default_ip: None,

@@ -20,6 +20,7 @@ fn ask(protocol: Protocol, host_ip: Option<&str>, host: HostPorts, count: u32) -
             host_ip: host_ip.map(|ip| ip.parse().unwrap()),
             host,
             container: range(80, 79 + count),
+            allow_from: Vec::new(),
         },
         targets: vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()],
         default_ip: None,

@@ -50,6 +50,16 @@ fn one_of_each() -> Vec<Element> {
         elements.push(Element::Endpoint(address, br()));
         elements.push(Element::OffGateway(address));
         elements.push(Element::Identity(address, 0x8000_0001));
+        elements.push(Element::Restricted(address, Protocol::Tcp, 80));
+        let prefixes: &[&str] = match family {
+            Family::V4 => &["10.0.0.0/8", "192.0.2.7/32", "0.0.0.0/5"],
+            Family::V6 => &["fd00::/8", "2001:db8::1/128"],
+        };
+        elements.extend(
+            prefixes.iter().map(|prefix| {
+                Element::AllowFrom(address, Protocol::Tcp, 80, prefix.parse().unwrap())
+            }),
+        );
         for direction in Direction::ALL {
             elements.push(Element::Policed(direction, address));
             elements.push(Element::Isolated(direction, address));

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnetwork::IpNetwork;
+
 use crate::mac::MacAddr;
 use crate::name::IfName;
 use crate::network::Family;
@@ -70,6 +72,10 @@ pub enum Element {
     Isolated(Direction, IpAddr),
     /// What an endpoint's policies say of some flows.
     Decision(Decision),
+    /// A port of an endpoint that is published to some alone.
+    Restricted(IpAddr, Protocol, u16),
+    /// Whom such a port is published to.
+    AllowFrom(IpAddr, Protocol, u16, IpNetwork),
     /// A port of the host that leads to an endpoint; an unspecified host address stands
     /// for every one of its family.
     Publish {
@@ -181,6 +187,10 @@ impl Element {
             Self::Isolated(Direction::Ingress, IpAddr::V6(_)) => "isolated-in6",
             Self::Isolated(Direction::Egress, IpAddr::V4(_)) => "isolated-out4",
             Self::Isolated(Direction::Egress, IpAddr::V6(_)) => "isolated-out6",
+            Self::Restricted(IpAddr::V4(_), ..) => "restricted4",
+            Self::Restricted(IpAddr::V6(_), ..) => "restricted6",
+            Self::AllowFrom(IpAddr::V4(_), ..) => "allow-from4",
+            Self::AllowFrom(IpAddr::V6(_), ..) => "allow-from6",
             Self::Decision(of) => of.set(),
             Self::Publish { host: IpAddr::V4(host), .. } => {
                 if host.is_unspecified() {
@@ -278,6 +288,10 @@ impl fmt::Display for Element {
             Self::Identity(ip, identity) => write!(f, "{ip} is {identity:#x}"),
             Self::PrefixIdentity { first, last, identity } => {
                 write!(f, "{first}-{last} is {identity:#x}")
+            }
+            Self::Restricted(ip, protocol, port) => write!(f, "{ip} . {protocol} . {port}"),
+            Self::AllowFrom(ip, protocol, port, from) => {
+                write!(f, "{ip} . {protocol} . {port} . {from}")
             }
             Self::Decision(of) => write!(f, "{of}"),
             Self::Link { from, to, protocol, port } => {

@@ -113,14 +113,28 @@ impl Compiler {
 
     /// The names of the endpoints that a policy selects now, in order.
     pub fn subjects(&self, policy: &Policy) -> Vec<String> {
-        let selecting = self.places.get(&policy.id).and_then(|place| self.policies.get(place));
-        let subjects = selecting.iter().flat_map(|selecting| &selecting.subjects);
-        let mut names: Vec<String> = subjects
-            .filter_map(|id| self.members.get(id))
-            .map(|member| member.name.to_string())
-            .collect();
+        let mut names: Vec<String> =
+            self.selected(policy).map(|member| member.name.to_string()).collect();
         names.sort();
         names
+    }
+
+    pub(super) fn selected(&self, policy: &Policy) -> impl Iterator<Item = &Member> {
+        let selecting = self.places.get(&policy.id).and_then(|place| self.policies.get(place));
+        let subjects = selecting.into_iter().flat_map(|selecting| &selecting.subjects);
+        subjects.filter_map(|id| self.members.get(id))
+    }
+
+    /// The networks of the endpoints that a policy selects.
+    pub(super) fn networks_of(&self, policy: &Policy) -> BTreeSet<NetworkId> {
+        self.selected(policy).map(|member| member.network).collect()
+    }
+
+    /// Every range of ports that some endpoint serves under a name.
+    pub(super) fn ports_named(&self, protocol: Protocol, name: &str) -> Vec<PortRange> {
+        let ports = self.members.values().flat_map(|member| &member.ports);
+        let named = ports.filter(|port| port.0 == protocol && port.1 == name);
+        named.map(|port| port.2).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Every element there should be.

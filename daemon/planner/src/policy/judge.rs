@@ -92,7 +92,8 @@ impl Compiler {
     pub fn judge(&self, topology: &Topology, flow: &Flow) -> Judgement {
         let egress = self.said(flow, Direction::Egress);
         let ingress = self.said(flow, Direction::Ingress);
-        let linked = is_linked(topology, self, flow);
+        let linked =
+            is_linked(topology, self, flow) || self.is_listed(topology, flow) == Some(true);
         let default = self.default(topology, flow, linked);
         let objects = |said: &Option<Said>, but: bool| {
             said.as_ref().is_some_and(|said| match said.outcome {
@@ -105,7 +106,7 @@ impl Compiler {
             .as_ref()
             .is_some_and(|said| matches!(said.outcome, Outcome::Accept | Outcome::Isolated));
         let denied = objects(&egress, false) || objects(&ingress, linked);
-        let absolute = matches!(default, Default::Drops(INTERNAL));
+        let absolute = matches!(default, Default::Drops(INTERNAL | UNPUBLISHED));
         let passes = !denied && !absolute && (accepted || matches!(default, Default::Passes(_)));
         Judgement { passes, egress, ingress, default, linked }
     }
@@ -148,6 +149,9 @@ impl Compiler {
             let endpoint = topology.endpoint(*self.by_address.get(&address)?)?;
             Some((endpoint, topology.network(endpoint.network)?))
         };
+        if self.is_listed(topology, flow) == Some(false) && !self.is_host(flow.from) {
+            return Default::Drops("the port is published to others");
+        }
         match (end(flow.from), end(flow.to)) {
             (Some((_, a)), Some((_, b))) if a.id == b.id => near(a, flow, linked),
             (Some((_, a)), Some((_, b))) => between(a, b, flow),
@@ -158,8 +162,10 @@ impl Compiler {
     }
 }
 
-/// The one default that no policy overrules.
+/// A default that no policy overrules.
 pub const INTERNAL: &str = "the network is internal";
+/// A default that no policy overrules.
+pub const UNPUBLISHED: &str = "the port is not published";
 
 /// What a driver decided of a network: neighbours, networks, world, direct.
 fn filter(network: &Network) -> [bool; 4] {
@@ -208,11 +214,31 @@ fn inward(compiler: &Compiler, to: &Network, flow: &Flow) -> Default {
         (_, false, ..) => Default::Drops(INTERNAL),
         (_, _, true, _) => Default::Passes("the port is published"),
         (_, _, _, true) => Default::Passes("the network may be reached directly"),
-        _ => Default::Drops("the port is not published"),
+        _ => Default::Drops(UNPUBLISHED),
     }
 }
 
 impl Compiler {
+    /// Whether the list of a published port has its caller; none if it has no list.
+    fn is_listed(&self, topology: &Topology, flow: &Flow) -> Option<bool> {
+        if !flow.published {
+            return None;
+        }
+        let (from, to) = flow.from.address().zip(flow.to.address())?;
+        let endpoint = topology.endpoint(*self.by_address.get(&to)?)?;
+        let protocol = Protocol::from_number(flow.what.protocol)?;
+        let of_port = || {
+            endpoint.spec.published.iter().filter(|entry| {
+                entry.protocol == protocol
+                    && entry.container.iter().any(|port| port == flow.what.number)
+            })
+        };
+        if of_port().count() == 0 || of_port().any(|entry| entry.allow_from.is_empty()) {
+            return None;
+        }
+        Some(of_port().flat_map(|entry| &entry.allow_from).any(|of| of.contains(from)))
+    }
+
     fn is_host(&self, party: Party) -> bool {
         matches!(self.identity(party), HOST | super::class::GATEWAY)
     }

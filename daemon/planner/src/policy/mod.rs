@@ -9,8 +9,10 @@ mod class;
 mod compiler;
 mod elements;
 mod explain;
+mod impact;
 mod judge;
 mod line;
+mod lint;
 mod member;
 mod pieces;
 mod ranges;
@@ -19,8 +21,10 @@ mod relevance;
 pub use class::{Class, EndpointClass, GATEWAY, HOST, Identity, NamedPort, WORLD};
 pub use compiler::{Compiler, Delta};
 pub use explain::{Came, Explanation, Looked};
-pub use judge::{Default, Flow, INTERNAL, Judgement, Party, Said};
+pub use impact::{Impact, PairChange, impact};
+pub use judge::{Default, Flow, INTERNAL, Judgement, Party, Said, UNPUBLISHED};
 pub use line::{Cause, Outcome};
+pub use lint::{Lint, LintKind};
 
 #[cfg(test)]
 mod tests;

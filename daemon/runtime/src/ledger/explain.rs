@@ -11,7 +11,8 @@ use postern_model::refusal::Refusal;
 use postern_model::resource::Element;
 use postern_model::topology::Topology;
 use postern_planner::policy::{
-    Came, Compiler, Default, Explanation, Flow, Judgement, Looked, Outcome, Party, Said,
+    Came, Compiler, Default, Explanation, Flow, INTERNAL, Judgement, Looked, Outcome, Party, Said,
+    UNPUBLISHED,
 };
 use postern_server::{EndFacts, ExplanationFacts, LookedFacts, SideFacts};
 
@@ -292,7 +293,7 @@ fn remedies(
     what: &PolicyPort,
     (from, to): (&End<'_>, &End<'_>),
 ) -> Vec<String> {
-    if judgement.passes || judgement.default == Default::Drops(postern_planner::policy::INTERNAL) {
+    if judgement.passes || matches!(judgement.default, Default::Drops(INTERNAL | UNPUBLISHED)) {
         return Vec::new();
     }
     let objects = |said: &Option<Said>| {

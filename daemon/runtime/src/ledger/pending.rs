@@ -14,7 +14,7 @@ use postern_model::network::{Family, Network};
 use postern_model::plan::{Plan, Step};
 use postern_model::policy::Selection;
 use postern_model::refusal::Refusal;
-use postern_model::resource::Resource;
+use postern_model::resource::{Element, Resource};
 use postern_planner::desired;
 use postern_planner::policy::{Delta, Flow, Party};
 
@@ -38,7 +38,8 @@ impl Pending {
         mut plan: Plan,
         delta: Delta,
     ) -> Self {
-        let Delta { remove, add, narrowed, judged } = delta;
+        let Delta { remove, add, mut narrowed, judged } = delta;
+        narrowed.extend(plan.remove.iter().chain(&plan.add).filter_map(listed));
         plan.remove.extend(remove);
         plan.add.extend(add);
         let steps = judged
@@ -49,6 +50,14 @@ impl Pending {
         plan.remove.clear();
         plan.add.clear();
         Self { submitted, plan, narrowed }
+    }
+}
+
+/// Whose published port is for others than before.
+const fn listed(element: &Element) -> Option<IpAddr> {
+    match element {
+        Element::Restricted(ip, ..) | Element::AllowFrom(ip, ..) => Some(*ip),
+        _ => None,
     }
 }
 

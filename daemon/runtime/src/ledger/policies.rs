@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postern_kernel::Kernel;
+use postern_kernel::{Kernel, LiveFlows};
 use postern_model::event::{Action, ObjectKind};
 use postern_model::id::PolicyId;
 use postern_model::intent::{ApplyPolicy, DeletePolicy, ListPolicies, Outcome};
@@ -12,17 +12,20 @@ use postern_model::policy::Policy;
 use postern_model::refusal::{Class, Refusal};
 use postern_model::time::Timestamp;
 use postern_model::topology::Put;
-use postern_planner::policy::{Compiler, Delta};
-use postern_server::{PageOf, PolicyFacts};
+use postern_planner::policy::{Compiler, Delta, Impact, Lint, LintKind, PairChange};
+use postern_server::{ImpactFacts, LintFacts, PageOf, PairFacts, PolicyFacts};
 
 use super::locks::LockKey;
 use super::query::page;
-use super::{Core, Draft, Ledger, Retry, check, new_id, now};
+use super::state::Trial;
+use super::{Core, Draft, Ledger, Retry, check, new_id, now, outcome, pending};
 
 /// Most policies there can be.
 const POLICIES_MAX: usize = 10_000;
 /// Most elements that one change of policies may need.
 const ELEMENTS_MAX: usize = 200_000;
+/// Most live flows that are told by name.
+const CUT_SHOWN: usize = 100;
 /// How often policies are looked through for those that have expired.
 const EXPIRY_CHECK: Duration = Duration::from_secs(1);
 
@@ -39,7 +42,30 @@ fn draft<'a>(policy: &Policy, action: Action, request: Option<&'a Retry>) -> Dra
 }
 
 fn facts(compiler: &Compiler, policy: &Policy, flows_cut: usize) -> PolicyFacts {
-    PolicyFacts { policy: policy.clone(), subjects: compiler.subjects(policy), flows_cut }
+    let lints = compiler.lint(policy).into_iter().map(lint).collect();
+    let subjects = compiler.subjects(policy);
+    PolicyFacts {
+        policy: policy.clone(),
+        subjects,
+        flows_cut,
+        lints,
+        impact: ImpactFacts::default(),
+    }
+}
+
+fn lint(lint: Lint) -> LintFacts {
+    let code = match lint.kind {
+        LintKind::SelectsNothing => "SELECTS_NOTHING",
+        LintKind::UnknownPeer => "UNKNOWN_PEER",
+        LintKind::UnknownPort => "UNKNOWN_PORT",
+        LintKind::UnreachableRule => "UNREACHABLE_RULE",
+    };
+    LintFacts { code, rule: lint.rule, text: lint.text }
+}
+
+fn pair(change: PairChange) -> PairFacts {
+    let PairChange { from, to, family, what, allowed } = change;
+    PairFacts { from, to, family, what, allowed }
 }
 
 impl<K: Kernel> Ledger<K> {
@@ -62,12 +88,10 @@ impl<K: Kernel> Ledger<K> {
             return Err(Refusal::field("spec.expire_time", "is past"));
         }
         let back = old.clone().map_or(Put::PolicyGone(new.id), |old| Put::Policy(Box::new(old)));
-        let (delta, subjects) = core.state().try_policy(&new, &back);
-        check_size(&delta)?;
+        let trial = core.state().try_policy(&new, &back, validate_only);
+        check_size(&trial.delta)?;
         if validate_only {
-            let plan = Plan { remove: delta.remove, add: delta.add, ..Plan::default() };
-            let object = PolicyFacts { policy: new, subjects, flows_cut: 0 };
-            return Ok(Outcome { object, plan: Some(plan) });
+            return core.rehearsed(new, trial).await;
         }
         let action = if old.is_some() { Action::Updated } else { Action::Created };
         let about = vec![draft(&new, action, retry)];
@@ -109,9 +133,8 @@ impl<K: Kernel> Ledger<K> {
         // Not withdrawn: the next reconciliation removes what is left.
         let realized = core.realize(&mut committed).await;
         core.settle(committed);
-        let subjects = Vec::new();
         realized.map(|flows_cut| Outcome {
-            object: PolicyFacts { policy, subjects, flows_cut },
+            object: facts(core.state().policies(), &policy, flows_cut),
             plan: None,
         })
     }
@@ -160,6 +183,39 @@ impl<K: Kernel> Ledger<K> {
 }
 
 impl<K: Kernel> Core<K> {
+    /// The answer to a request that changes nothing: what would become of whom.
+    async fn rehearsed(
+        &self,
+        policy: Policy,
+        trial: Trial,
+    ) -> Result<Outcome<PolicyFacts>, Refusal> {
+        let Trial { delta, subjects, lints, impact, after } = trial;
+        let live = self.kernel.flows(delta.narrowed.clone()).await;
+        let LiveFlows { flows, host } = live.map_err(|error| outcome::of_observe(&error))?;
+        let cut: Vec<String> = {
+            let state = self.state();
+            let cut = flows.iter().filter(|tracked| {
+                let flow = pending::flow(tracked, &host);
+                after.as_ref().is_some_and(|after| !after.judge(state.topology(), &flow).passes)
+            });
+            cut.map(ToString::to_string).collect()
+        };
+        let Impact { changes, truncated } = impact.unwrap_or_default();
+        let object = PolicyFacts {
+            policy,
+            subjects,
+            flows_cut: cut.len(),
+            lints: lints.into_iter().map(lint).collect(),
+            impact: ImpactFacts {
+                changes: changes.into_iter().map(pair).collect(),
+                truncated,
+                cut: cut.into_iter().take(CUT_SHOWN).collect(),
+            },
+        };
+        let plan = Plan { remove: delta.remove, add: delta.add, ..Plan::default() };
+        Ok(Outcome { object, plan: Some(plan) })
+    }
+
     fn new_policy(
         &self,
         name: postern_model::name::Name,

@@ -129,7 +129,13 @@ mod tests {
 
     fn entry(host: HostPorts) -> PublishedPort {
         let container = PortRange::new(80, 80).unwrap();
-        PublishedPort { protocol: Protocol::Tcp, host_ip: None, host, container }
+        PublishedPort {
+            protocol: Protocol::Tcp,
+            host_ip: None,
+            host,
+            container,
+            allow_from: Vec::new(),
+        }
     }
 
     fn exactly(port: u32) -> PublishedPort {

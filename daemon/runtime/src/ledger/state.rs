@@ -16,7 +16,7 @@ use postern_model::sandbox::NamespaceIdentity;
 use postern_model::time::Timestamp;
 use postern_model::topology::{Change, Lease, Put, Topology};
 use postern_planner::ipam::{AddressSpace, ClaimError};
-use postern_planner::policy::{Compiler, Delta};
+use postern_planner::policy::{Compiler, Delta, Impact, Lint, impact};
 
 /// The records and their derived indexes, behind one short lock.
 #[derive(Debug, Default)]
@@ -37,6 +37,17 @@ pub(crate) struct Offer {
     /// Those that were resting, and since when: given back, they rest on.
     pub(crate) rested: Vec<(IpAddr, Timestamp)>,
     pub(crate) mac: MacAddr,
+}
+
+/// What a policy would come to.
+pub(crate) struct Trial {
+    pub(crate) delta: Delta,
+    pub(crate) subjects: Vec<String>,
+    pub(crate) lints: Vec<Lint>,
+    /// Which pairs it changes.
+    pub(crate) impact: Option<Impact>,
+    /// Everything as it would be.
+    pub(crate) after: Option<Compiler>,
 }
 
 impl State {
@@ -82,14 +93,27 @@ impl State {
         &self.policies
     }
 
-    /// What a policy would come to: its change of elements, and whom it selects. `back` puts
-    /// things back as they were.
-    pub(crate) fn try_policy(&mut self, policy: &Policy, back: &Put) -> (Delta, Vec<String>) {
+    /// What a policy would come to. `back` puts things back as they were. Only if it is to
+    /// be `whole` are all pairs looked at: that costs a copy of everything.
+    pub(crate) fn try_policy(&mut self, policy: &Policy, back: &Put, whole: bool) -> Trial {
+        let before = whole.then(|| self.policies.clone());
         let put = Put::Policy(Box::new(policy.clone()));
         let delta = self.policies.update(&self.topology, &[put]);
-        let subjects = self.policies.subjects(policy);
+        let mut forms = vec![policy];
+        if let Put::Policy(old) = back {
+            forms.push(old);
+        }
+        let trial = Trial {
+            subjects: self.policies.subjects(policy),
+            lints: self.policies.lint(policy),
+            impact: before
+                .as_ref()
+                .map(|before| impact(&self.topology, (before, &self.policies), &forms)),
+            after: whole.then(|| self.policies.clone()),
+            delta,
+        };
         drop(self.policies.update(&self.topology, std::slice::from_ref(back)));
-        (delta, subjects)
+        trial
     }
 
     /// What its end would come to.

@@ -15,6 +15,7 @@ use postern_model::refusal::Refusal;
 use postern_proto::v1;
 
 use super::fields::Fields;
+use super::network::prefix;
 use super::shared::{
     filter, finish, labels, mutation, page, protocol, protocol_out, reference_in, timestamp,
 };
@@ -24,6 +25,8 @@ use crate::backend::EndpointFacts;
 const ENTRIES_MAX: usize = 1024;
 /// RFC 6335 §5.1.
 const SERVICE_NAME_MAX: usize = 15;
+/// Most prefixes that a published port is for.
+const ALLOW_FROM_MAX: usize = 64;
 
 pub(crate) fn create_endpoint(
     request: v1::CreateEndpointRequest,
@@ -262,6 +265,7 @@ fn published(fields: &mut Fields, path: &str, port: v1::PublishedPort) -> Option
         host_port_end,
         container_port,
         container_port_end,
+        allow_from,
     } = port;
     let protocol = protocol(fields, format!("{path}.protocol"), number);
     let host_ip: Option<IpAddr> = fields.optional(format!("{path}.host_ip"), &host_ip);
@@ -272,7 +276,12 @@ fn published(fields: &mut Fields, path: &str, port: v1::PublishedPort) -> Option
     let container =
         fields.take(format!("{path}.container_port"), PortRange::new(container_port, last))?;
     let host = host_ports(fields, path, host_port, host_port_end, container)?;
-    Some(PublishedPort { protocol: protocol?, host_ip, host, container })
+    let allow_from = fields.all(
+        (&format!("{path}.allow_from"), ALLOW_FROM_MAX),
+        allow_from,
+        |fields, path, text| fields.take(path, prefix(&text)),
+    )?;
+    Some(PublishedPort { protocol: protocol?, host_ip, host, container, allow_from })
 }
 
 fn host_ports(
@@ -411,5 +420,6 @@ fn published_out(published: &PublishedPort) -> v1::PublishedPort {
         host_port_end,
         container_port: published.container.first().into(),
         container_port_end: end(published.container),
+        allow_from: published.allow_from.iter().map(ToString::to_string).collect(),
     }
 }

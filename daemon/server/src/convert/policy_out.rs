@@ -3,18 +3,18 @@
 use postern_model::network::Family;
 use postern_model::policy::{
     Action, Cidr, Direction, Entity, IcmpType, Mode, Operator, Peer, PolicyPort, PolicySpec,
-    Requirement, Rule, Selector, SelectorPeer, Subject, Tier, TransportProtocol,
+    Requirement, Rule, Selection, Selector, SelectorPeer, Subject, Tier, TransportProtocol,
 };
 use postern_model::port::Protocol;
 use postern_proto::v1;
 use postern_proto::v1::policy_peer::Kind;
 
 use super::shared::timestamp;
-use crate::backend::PolicyFacts;
+use crate::backend::{ImpactFacts, LintFacts, PairFacts, PolicyFacts};
 
 /// A policy.
 pub(crate) fn policy(facts: PolicyFacts) -> v1::Policy {
-    let PolicyFacts { policy, subjects, flows_cut: _ } = facts;
+    let PolicyFacts { policy, subjects, flows_cut: _, lints: _, impact: _ } = facts;
     v1::Policy {
         uid: policy.id.to_string(),
         name: policy.name.to_string(),
@@ -22,6 +22,46 @@ pub(crate) fn policy(facts: PolicyFacts) -> v1::Policy {
         create_time: Some(timestamp(policy.created)),
         spec: Some(spec(policy.spec)),
         subjects,
+    }
+}
+
+/// The answer to an application.
+pub(crate) fn applied(facts: PolicyFacts, plan: Option<v1::Plan>) -> v1::ApplyPolicyResponse {
+    let ImpactFacts { changes, truncated, cut } = facts.impact.clone();
+    v1::ApplyPolicyResponse {
+        plan,
+        flows_cut: u64::try_from(facts.flows_cut).unwrap_or(u64::MAX),
+        lint: facts.lints.clone().into_iter().map(lint).collect(),
+        changes: changes.into_iter().map(change).collect(),
+        changes_truncated: truncated,
+        live_flows_cut: cut,
+        policy: Some(policy(facts)),
+    }
+}
+
+fn lint(lint: LintFacts) -> v1::PolicyLint {
+    let LintFacts { code, rule, text } = lint;
+    let rule = rule.map(|(direction, index)| format!("{direction}[{index}]"));
+    v1::PolicyLint { code: code.to_owned(), rule: rule.unwrap_or_default(), text }
+}
+
+fn change(pair: PairFacts) -> v1::PairChange {
+    let PairFacts { from, to, family, what, allowed } = pair;
+    v1::PairChange {
+        from,
+        to,
+        ipv6: family == Family::V6,
+        what: what.map_or_else(|| "other".to_owned(), words),
+        allowed,
+    }
+}
+
+fn words(what: Selection) -> String {
+    match (Protocol::from_number(what.protocol), what.protocol) {
+        (Some(protocol), _) => format!("{protocol}/{}", what.number),
+        (None, 1) => format!("icmp/{}", what.number >> 8),
+        (None, 58) => format!("icmpv6/{}", what.number >> 8),
+        (None, protocol) => format!("protocol {protocol}"),
     }
 }
 

@@ -7,6 +7,8 @@ use postern_model::refusal::{Class, Refusal};
 use postern_proto::v1;
 use proptest::prelude::*;
 
+use postern_proto::v1::policy_peer::Kind;
+
 use super::*;
 
 fn network_with(spec: v1::NetworkSpec) -> v1::CreateNetworkRequest {
@@ -311,6 +313,56 @@ proptest! {
     }
 
     #[test]
+    fn no_policy_makes_it_panic(
+        a in text(), b in text(), c in text(), numbers: [i32; 6], ports: [u32; 4],
+    ) {
+        let selector = v1::LabelSelector {
+            match_labels: [(a.clone(), b.clone())].into(),
+            match_expressions: vec![v1::LabelRequirement {
+                key: c.clone(),
+                operator: numbers[0],
+                values: vec![a.clone()],
+            }],
+        };
+        let cidr = v1::CidrBlock { cidr: a.clone(), except: vec![b.clone()] };
+        let kinds = [
+            Kind::Selector(v1::EndpointSelector { networks: Some(selector.clone()), endpoints: None }),
+            Kind::Cidr(cidr),
+            Kind::Entity(numbers[1]),
+            Kind::Endpoint(c.clone()),
+        ];
+        let peers = kinds.into_iter().map(|kind| v1::PolicyPeer { kind: Some(kind) });
+        let port = v1::PolicyPort {
+            protocol: numbers[2],
+            port: ports[0],
+            port_end: ports[1],
+            name: b.clone(),
+            icmp: Some(v1::IcmpType { ipv6: true, r#type: ports[2], code: Some(ports[3]) }),
+        };
+        let rule = v1::PolicyRule {
+            id: a.clone(),
+            action: numbers[3],
+            peers: peers.collect(),
+            ports: vec![port, v1::PolicyPort { port: ports[0], ..Default::default() }],
+        };
+        let subject = v1::PolicySubject {
+            networks: None,
+            endpoints: Some(selector),
+            endpoint_names: vec![b],
+        };
+        let spec = v1::PolicySpec {
+            tier: numbers[4],
+            directions: vec![numbers[5]],
+            subject: Some(subject),
+            ingress: vec![rule],
+            ..Default::default()
+        };
+        let request =
+            v1::ApplyPolicyRequest { name: c, spec: Some(spec), ..Default::default() };
+        let _ = apply_policy(request);
+    }
+
+    #[test]
     fn no_endpoint_makes_it_panic(
         a in text(), b in text(), c in text(), d in text(),
         protocol: i32, numbers: [u32; 6],
@@ -322,6 +374,7 @@ proptest! {
             host_port_end: numbers[1],
             container_port: numbers[2],
             container_port_end: numbers[3],
+            allow_from: vec![c.clone()],
         };
         let exposed = v1::ExposedPort { protocol, port: numbers[4], port_end: numbers[5], name: b.clone() };
         let spec = v1::EndpointSpec {

@@ -24,9 +24,7 @@ impl<B: Backend> v1::policy_service_server::PolicyService for Policies<B> {
         let intent = convert::apply_policy(request.into_inner()).map_err(status)?;
         let outcome = self.0.apply_policy(intent).await.map_err(status)?;
         let (object, plan) = convert::outcome(outcome);
-        let flows_cut = count(object.flows_cut);
-        let policy = Some(convert::policy(object));
-        Ok(Response::new(v1::ApplyPolicyResponse { policy, plan, flows_cut }))
+        Ok(Response::new(convert::applied(object, plan)))
     }
 
     async fn get(

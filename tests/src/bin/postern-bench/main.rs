@@ -1,11 +1,12 @@
 //! Measures the built daemon over its API, in namespaces of its own, and beside it what
-//! does the same work elsewhere: `cargo xtask bench attach`, `cargo xtask bench dns`.
+//! does the same work elsewhere: `cargo xtask bench attach`, `dns`, `policy`.
 
 mod attach;
 mod dns;
 mod dnsperf;
 mod netavark;
 mod others;
+mod policy;
 mod row;
 mod stage;
 
@@ -28,7 +29,7 @@ struct Wanted {
 
 fn wanted(args: impl Iterator<Item = String>) -> Result<Wanted, String> {
     let mut args = args.skip(1);
-    let bench = args.next().ok_or("which benchmark: attach or dns?")?;
+    let bench = args.next().ok_or("which benchmark: attach, dns or policy?")?;
     let mut wanted = Wanted { bench, ..Wanted::default() };
     while let Some(flag) = args.next() {
         let value = args.next().ok_or_else(|| format!("{flag} needs a value"))?;
@@ -50,6 +51,7 @@ fn wanted(args: impl Iterator<Item = String>) -> Result<Wanted, String> {
 fn measure(wanted: &Wanted) -> Result<Vec<Row>, String> {
     match wanted.bench.as_str() {
         "attach" => attach(wanted),
+        "policy" => Ok(policy::measure(&wanted.sizes)),
         "dns" => Ok(dns::measure(wanted.aardvark.as_deref(), &wanted.sizes)),
         other => Err(format!("{other} is no benchmark of this program")),
     }

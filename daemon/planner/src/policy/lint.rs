@@ -1,0 +1,123 @@
+//! What is odd about a policy, though it can be carried out.
+
+use postern_model::policy::{Direction, Policy, PolicyPort, Rule, Tier, TransportProtocol};
+
+use super::class::{Class, is_relative};
+use super::compiler::Compiler;
+use super::line::Named;
+
+/// One thing that is odd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lint {
+    /// What kind of thing.
+    pub kind: LintKind,
+    /// Where, if it is about one rule.
+    pub rule: Option<(Direction, usize)>,
+    /// In words.
+    pub text: String,
+}
+
+/// What kind of thing is odd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LintKind {
+    /// No joined endpoint is selected.
+    SelectsNothing,
+    /// A peer means nobody.
+    UnknownPeer,
+    /// A port's name is nobody's.
+    UnknownPort,
+    /// A rule of the same policy decides before it.
+    UnreachableRule,
+}
+
+impl Compiler {
+    /// What is odd about a policy of this compiler.
+    pub fn lint(&self, policy: &Policy) -> Vec<Lint> {
+        let mut lints = Vec::new();
+        if self.subjects(policy).is_empty() {
+            let text = "selects no joined endpoint".to_owned();
+            lints.push(Lint { kind: LintKind::SelectsNothing, rule: None, text });
+        }
+        for direction in Direction::ALL {
+            let rules = policy.spec.rules(direction).unwrap_or_default();
+            for (index, rule) in rules.iter().enumerate() {
+                let at = Some((direction, index));
+                lints.extend(self.unknown_peers(policy, rule).map(|text| Lint {
+                    kind: LintKind::UnknownPeer,
+                    rule: at,
+                    text,
+                }));
+                lints.extend(self.unknown_ports(policy, direction, rule).map(|text| Lint {
+                    kind: LintKind::UnknownPort,
+                    rule: at,
+                    text,
+                }));
+                let earlier = rules.iter().take(index).position(|earlier| covers(earlier, rule));
+                if let Some(earlier) = earlier.filter(|_| policy.spec.tier != Tier::App) {
+                    let text = format!("rule {earlier} decides all that it matches");
+                    lints.push(Lint { kind: LintKind::UnreachableRule, rule: at, text });
+                }
+            }
+        }
+        lints
+    }
+
+    fn unknown_peers<'a>(
+        &'a self,
+        policy: &'a Policy,
+        rule: &'a Rule,
+    ) -> impl Iterator<Item = String> + 'a {
+        let networks = self.networks_of(policy);
+        rule.peers.iter().filter_map(move |peer| {
+            let standing = self.peers.get(peer)?;
+            let near = |number| {
+                let network = self.identities.class(number).and_then(Class::network);
+                !is_relative(peer) || network.is_some_and(|network| networks.contains(&network))
+            };
+            let anybody = standing.identities.iter().any(|number| near(*number));
+            (!anybody).then(|| format!("{peer} means nobody now"))
+        })
+    }
+
+    fn unknown_ports<'a>(
+        &'a self,
+        policy: &'a Policy,
+        direction: Direction,
+        rule: &'a Rule,
+    ) -> impl Iterator<Item = String> + 'a {
+        rule.ports.iter().filter_map(move |port| {
+            let PolicyPort::Named(protocol, name) = port else { return None };
+            let served = match direction {
+                Direction::Egress => !self.serving(*protocol, name).is_empty(),
+                Direction::Ingress => self.selected(policy).any(|member| {
+                    member.ports.iter().any(|own| own.0 == *protocol && own.1 == *name)
+                }),
+            };
+            (!served).then(|| format!("no endpoint that it is about serves {port}"))
+        })
+    }
+}
+
+/// Whether a rule matches all that another one does, as far as that can be seen.
+fn covers(earlier: &Rule, rule: &Rule) -> bool {
+    let peers = earlier.peers.is_empty()
+        || !rule.peers.is_empty() && rule.peers.iter().all(|peer| earlier.peers.contains(peer));
+    let port = |wanted: &PolicyPort| earlier.ports.iter().any(|port| includes(port, wanted));
+    let ports = earlier.ports.is_empty() || !rule.ports.is_empty() && rule.ports.iter().all(port);
+    peers && ports
+}
+
+fn includes(port: &PolicyPort, wanted: &PolicyPort) -> bool {
+    match (port, wanted) {
+        _ if port == wanted => true,
+        (
+            PolicyPort::Whole(TransportProtocol::Ports(whole)),
+            PolicyPort::Ports(protocol, _) | PolicyPort::Named(protocol, _),
+        ) => whole == protocol,
+        (PolicyPort::Whole(TransportProtocol::Icmp), PolicyPort::Icmp(_)) => true,
+        (PolicyPort::Ports(a, outer), PolicyPort::Ports(b, inner)) => {
+            a == b && outer.first() <= inner.first() && inner.last() <= outer.last()
+        }
+        _ => false,
+    }
+}
