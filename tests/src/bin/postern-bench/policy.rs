@@ -142,6 +142,8 @@ async fn packets(world: &mut World, size: u32) -> Result<Vec<Row>, Status> {
     }
     trips(world, &ends, ["neighbours, own policy", "networks, own policy"], &mut rows).await?;
     populate(world, size).await?;
+    // The two rows of starts differ by what policies cost; the rest is the endpoints'.
+    rows.push(started(world, "start, few policies", size).await);
     let groups = (size / 10).max(1);
     for n in 0..MANY {
         let (subject, peer) = (format!("g{}", n % groups), format!("g{}", (n + 1) % groups));
@@ -151,11 +153,16 @@ async fn packets(world: &mut World, size: u32) -> Result<Vec<Row>, Status> {
     let mut last = Vec::new();
     trips(world, &ends, names, &mut last).await?;
     rows.extend(last.into_iter().map(|row| Row { size, ..row }));
+    rows.push(started(world, "start, 1000 policies", size).await);
+    Ok(rows)
+}
+
+/// A start after a crash, until the first call is answered.
+async fn started(world: &mut World, work: &'static str, size: u32) -> Row {
     world.kill9();
     let begun = Instant::now();
     world.start().await;
-    rows.push(Row::of_times("start, 1000 policies", SUBJECT, size, vec![begun.elapsed()]));
-    Ok(rows)
+    Row::of_times(work, SUBJECT, size, vec![begun.elapsed()])
 }
 
 async fn trips(
