@@ -7,10 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ipnetwork::IpNetwork;
 use postern_model::id::SandboxId;
 use postern_model::name::IfName;
-use postern_model::network::{Family, Network};
 use postern_model::plan::{Flows, NamespaceRef, Plan, Step};
 use postern_model::port::{PortRange, Protocol};
 use postern_model::resource::{Content, Element, Place, Resource, ResourceSet};
@@ -235,43 +233,6 @@ fn consecutive<T: Copy + PartialEq>(
         Some(flows(ends, protocol, PortRange::new(first.into(), last.into()).ok()?))
     });
     flows.collect()
-}
-
-/// The flows that a changed network no longer lets through; `others` are the other
-/// networks.
-pub fn forbidden<'a>(
-    old: &Network,
-    new: &Network,
-    others: impl IntoIterator<Item = &'a Network>,
-) -> Vec<Flows> {
-    let (before, after) =
-        (crate::desired::network(old, false), crate::desired::network(new, false));
-    let lost = |element: fn(IfName) -> Element| {
-        crate::names::bridge_of(old.id, &old.decision).is_some_and(|(_, bridge)| {
-            let key = Resource::Element(element(bridge)).key();
-            before.get(&key).is_some() && after.get(&key).is_none()
-        })
-    };
-    let subnets: Vec<IpNetwork> = old.subnets.iter().map(|subnet| subnet.subnet).collect();
-    let mut flows = Vec::new();
-    if lost(Element::Neighbours) {
-        flows.extend(subnets.iter().map(|subnet| Flows::Between(*subnet, *subnet)));
-    }
-    if lost(Element::Direct) {
-        flows.extend(subnets.iter().map(|subnet| Flows::Into(*subnet)));
-    }
-    if lost(Element::Open) {
-        for other in others.into_iter().filter(|other| other.id != old.id) {
-            flows.extend(pairs(&subnets, other));
-        }
-    }
-    flows
-}
-
-fn pairs(subnets: &[IpNetwork], other: &Network) -> Vec<Flows> {
-    let of_family = |subnet: &IpNetwork| other.subnet(Family::of(subnet.ip()));
-    let pair = |subnet: &IpNetwork| Some(Flows::Between(*subnet, of_family(subnet)?.subnet));
-    subnets.iter().filter_map(pair).collect()
 }
 
 /// Takes what an observation cannot see as being what it should be: kernel parameters

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use postern_model::decision::LinkSysctl;
 use postern_model::id::{EndpointId, NetworkId, SandboxId};
+use postern_model::network::Family;
 use postern_model::resource::{Bridge, Owner, Veth};
 use proptest::prelude::*;
 

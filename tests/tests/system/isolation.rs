@@ -1,6 +1,6 @@
 //! Who may talk to whom: between neighbours, between networks, to and from the world.
 
-use postern_proto::v1::{NetworkSpec, UpdateNetworkRequest};
+use postern_proto::v1::{Entity, NetworkSpec, UpdateNetworkRequest};
 use postern_tests::traffic::{self, Conversation, Server};
 use postern_tests::{HOST4, Netns, OUTSIDE4, World, ask};
 
@@ -65,8 +65,25 @@ fn icc_is_switched_while_flows_live() {
         set_icc(world, true).await;
         let mut talk = Conversation::begin(&a, "10.1.0.12:80").unwrap();
         assert!(talk.goes_on());
+        let c = world.place("blue", "c", ask::labelled(&[("app", "c")])).await;
+        let there = world.api.endpoint("c.blue").await.unwrap().ipv4_address;
+        let there = format!("{}:80", there.split('/').next().unwrap());
+        let _accepting = Server::tcp(&c, "0.0.0.0:80", "c");
+        world
+            .api
+            .apply_policy(
+                "c",
+                ask::app(
+                    &[("app", "c")],
+                    vec![ask::accept(vec![ask::entity(Entity::SameNetwork)], 80)],
+                ),
+            )
+            .await
+            .unwrap();
+        let mut accepted = Conversation::begin(&a, &there).unwrap();
         world.assert_agrees().await;
         set_icc(world, false).await;
+        assert!(accepted.goes_on(), "what a policy accepts does not depend on icc");
         assert!(!talk.goes_on(), "a flow outlived the permission it had");
         assert!(traffic::tcp(&a, "10.1.0.12:80").is_none());
         world.assert_agrees().await;

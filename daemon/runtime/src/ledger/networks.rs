@@ -102,8 +102,7 @@ impl<K: Kernel> Ledger<K> {
         check::revision(ObjectKind::Network, &old.name, revision, old.revision)?;
         let mut new = core.redraft_network(&old, spec, retry).await?;
         let policed = core.state().policies().is_policed(id);
-        let mut plan = plan_between((Some(&old), Some(&new)), policed);
-        plan.flows.extend(core.forbidden(&old, &new));
+        let plan = plan_between((Some(&old), Some(&new)), policed);
         if validate_only {
             return Ok(Outcome { object: new, plan: Some(plan) });
         }
@@ -320,11 +319,6 @@ impl<K: Kernel> Core<K> {
         });
         let changed: Vec<_> = changed.collect();
         if changed.is_empty() { Ok(()) } else { Err(Refusal::fields(changed)) }
-    }
-
-    fn forbidden(&self, old: &Network, new: &Network) -> Vec<postern_model::plan::Flows> {
-        let state = self.state();
-        diff::forbidden(old, new, state.topology().networks())
     }
 
     fn deletable(&self, reference: &str, predefined: bool) -> Result<Network, Refusal> {

@@ -7,15 +7,18 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use ipnetwork::IpNetwork;
 use postern_kernel::conntrack::Tracked;
 use postern_kernel::nft::Submitted;
 use postern_kernel::{ApplyError, Kernel, LiveFlows};
+use postern_model::name::IfName;
 use postern_model::network::{Family, Network};
 use postern_model::plan::{Plan, Step};
 use postern_model::policy::Selection;
 use postern_model::refusal::Refusal;
 use postern_model::resource::{Element, Resource};
 use postern_planner::desired;
+use postern_planner::names::bridge_of;
 use postern_planner::policy::{Delta, Flow, Party};
 
 use super::state::State;
@@ -39,7 +42,9 @@ impl Pending {
         delta: Delta,
     ) -> Self {
         let Delta { remove, add, mut narrowed, judged } = delta;
-        narrowed.extend(plan.remove.iter().chain(&plan.add).filter_map(listed));
+        let changed = || plan.remove.iter().chain(&plan.add);
+        narrowed.extend(changed().filter_map(listed));
+        narrowed.extend(changed().filter_map(opened).flat_map(|bridge| on(state, bridge)));
         plan.remove.extend(remove);
         plan.add.extend(add);
         let steps = judged
@@ -59,6 +64,28 @@ const fn listed(element: &Element) -> Option<IpAddr> {
         Element::Restricted(ip, ..) | Element::AllowFrom(ip, ..) => Some(*ip),
         _ => None,
     }
+}
+
+/// The bridge of a network that lets through more or less than before, where no policy has
+/// an opinion.
+const fn opened(element: &Element) -> Option<&IfName> {
+    match element {
+        Element::Neighbours(bridge)
+        | Element::Open(bridge)
+        | Element::Internal(bridge)
+        | Element::Direct(bridge) => Some(bridge),
+        _ => None,
+    }
+}
+
+/// The addresses of the endpoints on a bridge.
+fn on<'a>(state: &'a State, bridge: &IfName) -> impl Iterator<Item = IpAddr> + use<'a> {
+    let topology = state.topology();
+    let network = topology.networks().find(|network| {
+        bridge_of(network.id, &network.decision).is_some_and(|(_, name)| name == *bridge)
+    });
+    let joined = network.into_iter().flat_map(|network| topology.endpoints_of_network(network.id));
+    joined.flat_map(|endpoint| &endpoint.addresses).map(IpNetwork::ip)
 }
 
 /// Has frames between the neighbours of a network judged, or not.
