@@ -6,8 +6,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use ipnetwork::IpNetwork;
-
 use crate::id::SandboxId;
 use crate::port::{PortRange, Protocol};
 use crate::resource::{Element, Resource};
@@ -48,12 +46,6 @@ pub enum Flows {
         /// The ports.
         ports: PortRange,
     },
-    /// All with one end in the one prefix and the other end in the other.
-    Between(IpNetwork, IpNetwork),
-    /// All with one end in the prefix and the other end outside of it.
-    Leaving(IpNetwork),
-    /// All begun outside of the prefix to an address in it, untranslated.
-    Into(IpNetwork),
 }
 
 /// One change of something other than an nftables element.
@@ -123,9 +115,6 @@ impl fmt::Display for Flows {
             Self::Link { from, to, protocol, ports } => {
                 write!(f, "from {from} to {protocol}/{ports} of {to}")
             }
-            Self::Between(a, b) => write!(f, "between {a} and {b}"),
-            Self::Leaving(prefix) => write!(f, "leaving {prefix}"),
-            Self::Into(prefix) => write!(f, "into {prefix}"),
         }
     }
 }

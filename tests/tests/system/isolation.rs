@@ -9,11 +9,15 @@ fn without_icc() -> NetworkSpec {
 }
 
 async fn set_icc(world: &mut World, icc: bool) {
-    let network = world.api.network("blue").await.unwrap();
+    change(world, "blue", |spec| spec.icc = Some(icc)).await;
+}
+
+async fn change(world: &mut World, name: &str, how: impl FnOnce(&mut NetworkSpec)) {
+    let network = world.api.network(name).await.unwrap();
     let mut spec = network.spec.unwrap();
-    spec.icc = Some(icc);
+    how(&mut spec);
     let request = UpdateNetworkRequest {
-        network: "blue".into(),
+        network: name.into(),
         spec: Some(spec),
         revision: network.revision,
         ..Default::default()
@@ -107,6 +111,41 @@ fn networks_are_closed_to_each_other_unless_both_are_open() {
         assert!(traffic::tcp(&b, "10.1.0.9:80").is_some());
         assert!(traffic::tcp(&a, "10.3.0.9:80").is_none());
         assert!(traffic::tcp(&c, "10.1.0.9:80").is_none());
+    });
+}
+
+#[test]
+fn what_a_network_no_longer_lets_in_ends_and_nothing_else() {
+    World::run(async |world| {
+        for (name, subnets) in
+            [("one", ["10.1.0.0/24", "fd00:1::/64"]), ("two", ["10.2.0.0/24", "fd00:2::/64"])]
+        {
+            let open = ask::with_option(ask::network(&subnets), "open", "true");
+            let direct = ask::with_option(open, "direct-routing", "true");
+            world.api.create_network(name, direct).await.unwrap();
+        }
+        let a = world.place("one", "a", ask::address("10.1.0.9")).await;
+        let near = world.place("one", "near", ask::address("10.1.0.10")).await;
+        let b = world.place("two", "b", ask::address("10.2.0.9")).await;
+        let _servers = [&a, &near, &b].map(|netns| Server::tcp(netns, "[::]:80", "inside"));
+        let far = world.api.endpoint("b.two").await.unwrap().ipv6_address;
+        let far = format!("[{}]:80", far.split('/').next().unwrap());
+        world.outside.sh(&format!("ip route add 10.1.0.0/24 via {HOST4}"));
+        let begin = |from, to: &str| Conversation::begin(from, to).unwrap();
+        let mut across = [begin(&a, "10.2.0.9:80"), begin(&a, &far), begin(&b, "10.1.0.9:80")];
+        let mut within = begin(&a, "10.1.0.10:80");
+        let mut into = begin(&world.outside, "10.1.0.9:80");
+
+        let set = |key: &'static str| {
+            move |spec: &mut NetworkSpec| drop(spec.options.insert(key.into(), "false".into()))
+        };
+        change(world, "one", set("open")).await;
+        assert!(across.iter_mut().all(|talk| !talk.goes_on()), "the networks are closed");
+        assert!(into.goes_on() && within.goes_on(), "nothing closes these");
+        change(world, "one", set("direct-routing")).await;
+        assert!(!into.goes_on(), "the network is not reached directly any more");
+        assert!(within.goes_on());
+        world.assert_agrees().await;
     });
 }
 

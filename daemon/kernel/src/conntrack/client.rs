@@ -12,7 +12,7 @@ use postern_model::plan::Flows;
 use postern_model::policy::Selection;
 use postern_model::port::Protocol;
 
-use super::select::{Filter, families, filters, listing_is_cheaper, matches};
+use super::select::{Filter, family, filters, listing_is_cheaper, matches};
 use super::wire;
 use crate::nft::socket::{Frame, NetfilterSocket, Reply};
 
@@ -189,10 +189,10 @@ fn end_listed(socket: &mut NetfilterSocket, which: &[&Flows]) -> Result<(), Conn
         return Ok(());
     }
     let meant = |flow: &wire::Flow| which.iter().any(|flows| matches(flows, &flow.ends));
-    let listed = |family: &Family| which.iter().any(|flows| families(flows).contains(family));
-    for family in Family::ALL.into_iter().filter(listed) {
+    let listed = |of: &Family| which.iter().any(|flows| family(flows) == *of);
+    for of in Family::ALL.into_iter().filter(listed) {
         let found = socket
-            .dump(&wire::list(family), |reply| wire::flow(reply).filter(meant))
+            .dump(&wire::list(of), |reply| wire::flow(reply).filter(meant))
             .map_err(ConntrackError::List)?;
         for flows in found.chunks(AT_ONCE) {
             delete(socket, flows).map_err(|source| {

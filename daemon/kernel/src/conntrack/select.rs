@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use ipnetwork::IpNetwork;
 use postern_model::network::Family;
 use postern_model::plan::Flows;
 use postern_model::port::{PortRange, Protocol};
@@ -50,7 +49,7 @@ impl Filter {
 }
 
 /// The kernel's filters that together match exactly these flows; none if it has none:
-/// it knows neither prefixes nor ranges, and of IPv6 addresses it takes those that differ
+/// it knows no ranges, and of IPv6 addresses it takes those that differ
 /// (seen on Linux 6.18: `ctnetlink_filter_match_tuple` has the comparison the wrong way
 /// round), so that a filter would end everybody's flows but the ones that are meant.
 pub(super) fn filters(flows: &Flows) -> Option<Vec<Filter>> {
@@ -71,22 +70,7 @@ pub(super) fn filters(flows: &Flows) -> Option<Vec<Filter>> {
             state: State::Unanswered,
             ..Filter::of(Family::of(*host))
         }],
-        Flows::Between(a, b) if a.is_ipv4() != b.is_ipv4() => Vec::new(),
-        Flows::Between(a, b) => {
-            let (a, b) = (single(a)?, single(b)?);
-            let none = Filter::of(Family::of(a));
-            let pair = |client, server| Filter {
-                client: Some(client),
-                server: Some(server),
-                ..none.clone()
-            };
-            vec![pair(a, b), pair(b, a)]
-        }
-        Flows::To { .. }
-        | Flows::Unanswered { .. }
-        | Flows::Link { .. }
-        | Flows::Leaving(_)
-        | Flows::Into(_) => return None,
+        Flows::To { .. } | Flows::Unanswered { .. } | Flows::Link { .. } => return None,
     };
     let mistaken = |filter: &Filter| {
         filter.family == Family::V6 && (filter.client.is_some() || filter.server.is_some())
@@ -94,23 +78,13 @@ pub(super) fn filters(flows: &Flows) -> Option<Vec<Filter>> {
     (!filters.iter().any(mistaken)).then_some(filters)
 }
 
-/// The address of a prefix that has no other.
-fn single(prefix: &IpNetwork) -> Option<IpAddr> {
-    let bits = if prefix.is_ipv4() { 32 } else { 128 };
-    (prefix.prefix() == bits).then(|| prefix.ip())
-}
-
-/// The families that the flows can be of.
-pub(super) fn families(flows: &Flows) -> Vec<Family> {
+/// The family that the flows are of.
+pub(super) const fn family(flows: &Flows) -> Family {
     match flows {
         Flows::Of(ip)
         | Flows::To { target: ip, .. }
         | Flows::Unanswered { host: ip, .. }
-        | Flows::Link { to: ip, .. } => vec![Family::of(*ip)],
-        Flows::Between(a, b) if a.is_ipv4() != b.is_ipv4() => Vec::new(),
-        Flows::Between(prefix, _) | Flows::Leaving(prefix) | Flows::Into(prefix) => {
-            vec![Family::of(prefix.ip())]
-        }
+        | Flows::Link { to: ip, .. } => Family::of(*ip),
     }
 }
 
@@ -144,18 +118,6 @@ pub(super) fn matches(flows: &Flows, ends: &Ends) -> bool {
                 && (ends.client, ends.server) == (*from, *target)
                 && to(protocol, ports)
         }
-        Flows::Between(a, b) => {
-            let joins =
-                |a: &IpNetwork, b: &IpNetwork| a.contains(ends.client) && b.contains(ends.server);
-            joins(a, b) || joins(b, a)
-        }
-        Flows::Leaving(prefix) => {
-            let same_family = prefix.is_ipv4() == ends.client.is_ipv4();
-            same_family && prefix.contains(ends.client) != prefix.contains(ends.server)
-        }
-        Flows::Into(prefix) => {
-            !ends.translated && prefix.contains(ends.server) && !prefix.contains(ends.client)
-        }
     }
 }
 
@@ -168,10 +130,6 @@ mod tests {
 
     fn ip(last: u8) -> IpAddr {
         IpAddr::from([10, 0, 0, last])
-    }
-
-    fn prefix(text: &str) -> IpNetwork {
-        text.parse().unwrap()
     }
 
     fn ends(client: u8, server: u8) -> Ends {
@@ -231,16 +189,6 @@ mod tests {
         assert!(!matches(&unanswered("::".parse().unwrap(), 80, 80), &asked), "another family");
         assert!(!matches(&unanswered(every, 80, 80), &Ends { answered: true, ..asked.clone() }));
         assert!(!matches(&unanswered(every, 80, 80), &Ends { translated: true, ..asked }));
-
-        let (low, high) = (prefix("10.0.0.0/25"), prefix("10.0.0.128/25"));
-        assert!(matches(&Flows::Between(low, high), &ends(1, 200)));
-        assert!(matches(&Flows::Between(low, high), &ends(200, 1)));
-        assert!(!matches(&Flows::Between(low, high), &ends(1, 2)));
-
-        assert!(matches(&Flows::Leaving(low), &ends(1, 200)));
-        assert!(matches(&Flows::Leaving(low), &ends(200, 1)));
-        assert!(!matches(&Flows::Leaving(low), &ends(1, 2)));
-        assert!(!matches(&Flows::Leaving(prefix("fd00::/64")), &ends(1, 2)));
     }
 
     #[test]
@@ -252,12 +200,8 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_has_no_filter_for_prefixes_and_ranges() {
+    fn the_kernel_has_no_filter_for_ranges() {
         assert_eq!(filters(&to(1, 1, 2)), None);
-        assert_eq!(filters(&Flows::Leaving(prefix("10.0.0.1/32"))), None);
-        assert_eq!(filters(&Flows::Between(prefix("10.0.0.1/32"), prefix("10.0.0.0/24"))), None);
-        let mixed = Flows::Between(prefix("10.0.0.0/24"), prefix("fd00::/64"));
-        assert_eq!(filters(&mixed), Some(vec![]));
     }
 
     #[test]
@@ -269,13 +213,11 @@ mod tests {
     }
 
     fn flows() -> impl Strategy<Value = Flows> {
-        let host = |last: u8| IpNetwork::from(ip(last));
         prop_oneof![
             (0..4u8).prop_map(|last| Flows::Of(ip(last))),
             (0..4u8, 79..82u32).prop_map(|(last, port)| to(last, port, port)),
             (0..4u8, 79..82u32).prop_map(|(last, port)| unanswered(ip(last), port, port)),
             (79..82u32).prop_map(|port| unanswered(IpAddr::from([0; 4]), port, port)),
-            (0..4u8, 0..4u8).prop_map(move |(a, b)| Flows::Between(host(a), host(b))),
         ]
     }
 
@@ -291,7 +233,7 @@ mod tests {
             let (client, server) = (ip(client), ip(server));
             let ends = Ends { client, server, protocol, port, translated, answered };
             let Some(filters) = filters(&flows) else {
-                prop_assert!(families(&flows).contains(&Family::V6));
+                prop_assert!(family(&flows) == Family::V6);
                 return Ok(());
             };
             let filtered = filters.iter().any(|filter| applies(filter, &ends));

@@ -70,10 +70,9 @@ const fn listed(element: &Element) -> Option<IpAddr> {
 /// an opinion.
 const fn opened(element: &Element) -> Option<&IfName> {
     match element {
-        Element::Neighbours(bridge)
-        | Element::Open(bridge)
-        | Element::Internal(bridge)
-        | Element::Direct(bridge) => Some(bridge),
+        Element::Neighbours(bridge) | Element::Open(bridge) | Element::Direct(bridge) => {
+            Some(bridge)
+        }
         _ => None,
     }
 }
