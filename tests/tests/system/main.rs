@@ -20,6 +20,7 @@ mod names;
 mod names_outside;
 mod networks;
 mod policies;
+mod policies_api;
 mod ports;
 mod ports_live;
 mod reflection;

@@ -1,20 +1,15 @@
 //! Elements as the kernel holds them: fields in network order, each padded to four bytes.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use postern_model::mac::MacAddr;
-use postern_model::name::{IFNAME_MAX, IfName};
 use postern_model::network::Family;
 use postern_model::policy::Direction::{Egress, Ingress};
 use postern_model::policy::Match;
-use postern_model::port::Protocol;
 use postern_model::resource::{Decision, Element, Verdict};
 
+use super::bytes::{Fields, Reader};
 use super::schema::{Field, Kind, SetSpec};
-
-/// `IFNAMSIZ`: a name in a key is this long, filled up with zeros.
-const NAME_LENGTH: usize = IFNAME_MAX + 1;
 
 /// The bytes of an element.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -256,48 +251,7 @@ fn published(host: IpAddr, key: &mut Reader<'_>, value: &mut Reader<'_>) -> Opti
     })
 }
 
-#[derive(Default)]
-struct Fields(Vec<u8>);
-
 impl Fields {
-    fn push(mut self, bytes: &[u8]) -> Self {
-        self.0.extend_from_slice(bytes);
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
-        self
-    }
-
-    fn name(self, name: &IfName) -> Self {
-        let mut bytes = [0; NAME_LENGTH];
-        for (to, from) in bytes.iter_mut().zip(name.as_str().bytes()) {
-            *to = from;
-        }
-        self.push(&bytes)
-    }
-
-    fn mac(self, mac: MacAddr) -> Self {
-        self.push(&mac.bytes())
-    }
-
-    fn ip(self, ip: IpAddr) -> Self {
-        match ip {
-            IpAddr::V4(ip) => self.push(&ip.octets()),
-            IpAddr::V6(ip) => self.push(&ip.octets()),
-        }
-    }
-
-    fn protocol(self, protocol: Protocol) -> Self {
-        self.push(&[protocol.number()])
-    }
-
-    /// As the kernel has a packet's priority: in the machine's own order.
-    fn identity(self, identity: u32) -> Self {
-        self.push(&identity.to_ne_bytes())
-    }
-
-    fn port(self, port: u16) -> Self {
-        self.push(&port.to_be_bytes())
-    }
-
     fn key(self) -> Raw {
         Raw { key: self.0, end: None, value: Value::None }
     }
@@ -307,63 +261,11 @@ impl Fields {
     }
 }
 
-struct Reader<'a>(&'a [u8]);
-
-impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (field, rest) = self.0.split_first_chunk::<N>()?;
-        let (padding, rest) = rest.split_at_checked(N.next_multiple_of(4) - N)?;
-        self.0 = rest;
-        padding.iter().all(|byte| *byte == 0).then_some(*field)
-    }
-
-    fn name(&mut self) -> Option<IfName> {
-        let bytes = self.take::<NAME_LENGTH>()?;
-        let length = bytes.iter().position(|byte| *byte == 0)?;
-        let (name, padding) = bytes.split_at_checked(length)?;
-        if padding.iter().any(|byte| *byte != 0) {
-            return None;
-        }
-        std::str::from_utf8(name).ok()?.parse().ok()
-    }
-
-    fn same_name(&mut self) -> Option<IfName> {
-        let name = self.name()?;
-        (self.name()? == name).then_some(name)
-    }
-
-    fn mac(&mut self) -> Option<MacAddr> {
-        MacAddr::new(self.take()?).ok()
-    }
-
-    fn ip(&mut self, family: Family) -> Option<IpAddr> {
-        Some(match family {
-            Family::V4 => Ipv4Addr::from(self.take::<4>()?).into(),
-            Family::V6 => Ipv6Addr::from(self.take::<16>()?).into(),
-        })
-    }
-
-    /// A host address; an unspecified one belongs into the other map.
-    fn host(&mut self, family: Family) -> Option<IpAddr> {
-        self.ip(family).filter(|ip| !ip.is_unspecified())
-    }
-
-    fn protocol(&mut self) -> Option<Protocol> {
-        let [number] = self.take()?;
-        Protocol::from_number(number)
-    }
-
-    fn identity(&mut self) -> Option<u32> {
-        self.take().map(u32::from_ne_bytes)
-    }
-
-    fn port(&mut self) -> Option<u16> {
-        self.take().map(u16::from_be_bytes)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use postern_model::mac::MacAddr;
+    use postern_model::name::IfName;
+    use postern_model::port::Protocol;
     use proptest::prelude::*;
 
     use super::*;

@@ -13,6 +13,7 @@
 
 mod advert;
 mod batch;
+mod bytes;
 mod chain;
 mod client;
 mod codec;

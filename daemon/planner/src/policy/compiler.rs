@@ -11,7 +11,7 @@ use postern_model::port::{PortRange, Protocol};
 use postern_model::resource::Element;
 use postern_model::topology::{Put, Topology};
 
-use super::class::{Class, EndpointClass, GATEWAY, Identities, Identity, holding};
+use super::class::{Class, GATEWAY, Identities, Identity};
 use super::elements;
 use super::line::Named;
 use super::member::Member;
@@ -52,7 +52,7 @@ pub struct Compiler {
     /// Whom each peer of a rule stands for.
     pub(super) peers: BTreeMap<Peer, Standing>,
     places: BTreeMap<PolicyId, Place>,
-    relevance: Relevance,
+    pub(super) relevance: Relevance,
     /// Elements of no endpoint: those of prefixes and of gateways.
     pub(super) common: BTreeSet<Element>,
     /// How many endpoints of a network some policy speaks of.
@@ -75,9 +75,9 @@ pub(super) struct Standing {
 
 /// What has to be looked at again.
 #[derive(Debug, Default)]
-struct Dirty {
-    endpoints: BTreeSet<EndpointId>,
-    subjects: BTreeSet<EndpointId>,
+pub(super) struct Dirty {
+    pub(super) endpoints: BTreeSet<EndpointId>,
+    pub(super) subjects: BTreeSet<EndpointId>,
 }
 
 impl Default for Compiler {
@@ -203,7 +203,7 @@ impl Compiler {
     }
 
     /// Finds anew which peers stand for an identity that came, went or changed.
-    fn restand(&mut self, identity: Identity, dirty: &mut Dirty) {
+    pub(super) fn restand(&mut self, identity: Identity, dirty: &mut Dirty) {
         let class = self.identities.class(identity);
         for (peer, standing) in &mut self.peers {
             let stands = class.is_some_and(|class| class.is(peer, &self.networks));
@@ -284,99 +284,6 @@ impl Compiler {
         dirty.endpoints.extend(told.map(|(id, _)| *id));
     }
 
-    /// Takes an endpoint as it is now: whether it is joined, its labels, its identities,
-    /// and which policies select it.
-    fn put_member(
-        &mut self,
-        topology: &Topology,
-        id: EndpointId,
-        dirty: &mut Dirty,
-        delta: &mut Delta,
-    ) {
-        let old = self.members.remove(&id);
-        let endpoint = topology.endpoint(id).filter(|endpoint| endpoint.attachment.is_some());
-        let Some(endpoint) = endpoint else {
-            if let Some(old) = old {
-                self.forget_member(id, old, dirty, delta);
-            }
-            return;
-        };
-        let mut member = Member::of(topology, endpoint);
-        for address in member.addresses.clone() {
-            let class = self.class_of(&member, address);
-            let (identity, first) = self.identities.acquire(&class);
-            if first {
-                self.restand(identity, dirty);
-            }
-            member.identities.push((address, identity));
-            self.by_address.insert(address, id);
-        }
-        for (place, selecting) in &mut self.policies {
-            if member.is_selected(&selecting.policy.spec.subject, &self.networks) {
-                selecting.subjects.insert(id);
-                member.policies.insert(place.clone());
-            } else {
-                selecting.subjects.remove(&id);
-            }
-        }
-        if let Some(old) = old {
-            member.elements = old.elements;
-            for (address, identity) in old.identities {
-                if !member.addresses.contains(&address) {
-                    self.by_address.remove(&address);
-                }
-                if self.identities.release(identity) {
-                    self.restand(identity, dirty);
-                }
-            }
-        }
-        self.members.insert(id, member);
-        dirty.subjects.insert(id);
-    }
-
-    fn forget_member(
-        &mut self,
-        id: EndpointId,
-        member: Member,
-        dirty: &mut Dirty,
-        delta: &mut Delta,
-    ) {
-        for place in &member.policies {
-            if let Some(selecting) = self.policies.get_mut(place) {
-                selecting.subjects.remove(&id);
-            }
-        }
-        for (address, identity) in &member.identities {
-            self.by_address.remove(address);
-            if self.identities.release(*identity) {
-                self.restand(*identity, dirty);
-            }
-        }
-        dirty.subjects.remove(&id);
-        if member.elements.iter().any(|element| matches!(element, Element::Policed(..))) {
-            self.unpolice(member.network, delta);
-        }
-        delta.remove.extend(member.elements);
-    }
-
-    fn class_of(&self, member: &Member, address: IpAddr) -> Class {
-        let Relevance { keys, names, ports, cidrs } = &self.relevance;
-        let asked = |(key, _): &(&String, &String)| keys.contains_key(*key);
-        let labels = member.labels.iter().filter(asked);
-        Class::Endpoint(EndpointClass {
-            network: member.network,
-            labels: labels.map(|(key, value)| (key.clone(), value.clone())).collect(),
-            ports: member
-                .ports
-                .iter()
-                .filter(|(protocol, name, _)| ports.contains_key(&(*protocol, name.clone())))
-                .cloned()
-                .collect(),
-            name: names.contains_key(&member.name).then(|| member.name.clone()),
-            cidrs: holding(cidrs.keys(), address),
-        })
-    }
-
     /// The elements of prefixes and gateways, and the identities of what is in prefixes.
     fn common_elements(
         &mut self,
@@ -409,7 +316,7 @@ impl Compiler {
         common
     }
 
-    fn unpolice(&mut self, network: NetworkId, delta: &mut Delta) {
+    pub(super) fn unpolice(&mut self, network: NetworkId, delta: &mut Delta) {
         if let Some(count) = self.policed.get_mut(&network) {
             *count -= 1;
             if *count == 0 {

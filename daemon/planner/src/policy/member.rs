@@ -1,18 +1,19 @@
-//! A joined endpoint as policies see it.
+//! A joined endpoint as policies see it, and how it comes, changes and goes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use postern_model::endpoint::Endpoint;
-use postern_model::id::NetworkId;
+use postern_model::id::{EndpointId, NetworkId};
 use postern_model::name::{Labels, Name};
 use postern_model::policy::Subject;
 use postern_model::resource::Element;
 use postern_model::topology::Topology;
 
-use super::class::{Identity, NamedPort};
-use super::compiler::Place;
+use super::class::{Class, EndpointClass, Identity, NamedPort, holding};
+use super::compiler::{Compiler, Delta, Dirty, Place};
+use super::relevance::Relevance;
 
 /// A joined endpoint.
 #[derive(Debug, Clone)]
@@ -62,5 +63,101 @@ impl Member {
                 && wanted.endpoints.matches(&self.labels)
         });
         selected || subject.named.contains(&self.name)
+    }
+}
+
+/// What changes with an endpoint.
+impl Compiler {
+    /// Takes an endpoint as it is now: whether it is joined, its labels, its identities,
+    /// and which policies select it.
+    pub(super) fn put_member(
+        &mut self,
+        topology: &Topology,
+        id: EndpointId,
+        dirty: &mut Dirty,
+        delta: &mut Delta,
+    ) {
+        let old = self.members.remove(&id);
+        let endpoint = topology.endpoint(id).filter(|endpoint| endpoint.attachment.is_some());
+        let Some(endpoint) = endpoint else {
+            if let Some(old) = old {
+                self.forget_member(id, old, dirty, delta);
+            }
+            return;
+        };
+        let mut member = Member::of(topology, endpoint);
+        for address in member.addresses.clone() {
+            let class = self.class_of(&member, address);
+            let (identity, first) = self.identities.acquire(&class);
+            if first {
+                self.restand(identity, dirty);
+            }
+            member.identities.push((address, identity));
+            self.by_address.insert(address, id);
+        }
+        for (place, selecting) in &mut self.policies {
+            if member.is_selected(&selecting.policy.spec.subject, &self.networks) {
+                selecting.subjects.insert(id);
+                member.policies.insert(place.clone());
+            } else {
+                selecting.subjects.remove(&id);
+            }
+        }
+        if let Some(old) = old {
+            member.elements = old.elements;
+            for (address, identity) in old.identities {
+                if !member.addresses.contains(&address) {
+                    self.by_address.remove(&address);
+                }
+                if self.identities.release(identity) {
+                    self.restand(identity, dirty);
+                }
+            }
+        }
+        self.members.insert(id, member);
+        dirty.subjects.insert(id);
+    }
+
+    fn forget_member(
+        &mut self,
+        id: EndpointId,
+        member: Member,
+        dirty: &mut Dirty,
+        delta: &mut Delta,
+    ) {
+        for place in &member.policies {
+            if let Some(selecting) = self.policies.get_mut(place) {
+                selecting.subjects.remove(&id);
+            }
+        }
+        for (address, identity) in &member.identities {
+            self.by_address.remove(address);
+            if self.identities.release(*identity) {
+                self.restand(*identity, dirty);
+            }
+        }
+        dirty.subjects.remove(&id);
+        if member.elements.iter().any(|element| matches!(element, Element::Policed(..))) {
+            self.unpolice(member.network, delta);
+        }
+        delta.remove.extend(member.elements);
+    }
+
+    fn class_of(&self, member: &Member, address: IpAddr) -> Class {
+        let Relevance { keys, names, ports, cidrs } = &self.relevance;
+        let asked = |(key, _): &(&String, &String)| keys.contains_key(*key);
+        let labels = member.labels.iter().filter(asked);
+        Class::Endpoint(EndpointClass {
+            network: member.network,
+            labels: labels.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            ports: member
+                .ports
+                .iter()
+                .filter(|(protocol, name, _)| ports.contains_key(&(*protocol, name.clone())))
+                .cloned()
+                .collect(),
+            name: names.contains_key(&member.name).then(|| member.name.clone()),
+            cidrs: holding(cidrs.keys(), address),
+        })
     }
 }

@@ -6,7 +6,7 @@ use postern_proto::v1::EndpointSpec;
 use postern_tests::{Api, World, ask};
 use tonic::Status;
 
-use crate::row::Row;
+use crate::row::{Row, timed};
 
 const SUBJECT: &str = "postern";
 const ROUNDS: usize = 100;
@@ -69,16 +69,6 @@ async fn populate(api: &Api, size: u32) -> Result<(), Status> {
         api.connect(&network, &sandbox, ask::publish(&[ask::tcp(10_000 + index, 80)])).await?;
     }
     Ok(())
-}
-
-async fn timed<T>(
-    times: &mut Vec<Duration>,
-    work: impl Future<Output = Result<T, Status>>,
-) -> Result<T, Status> {
-    let begun = Instant::now();
-    let done = work.await?;
-    times.push(begun.elapsed());
-    Ok(done)
 }
 
 /// Connects sandbox after sandbox, and then disconnects them.

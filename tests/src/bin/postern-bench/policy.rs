@@ -7,7 +7,7 @@ use postern_proto::v1::{EndpointSpec, PolicySpec, UpdateEndpointRequest};
 use postern_tests::{Netns, World, ask, labels};
 use tonic::Status;
 
-use crate::row::Row;
+use crate::row::{Row, timed};
 
 const SUBJECT: &str = "postern";
 const ROUNDS: usize = 100;
@@ -108,16 +108,6 @@ async fn relabel(
     };
     let mut endpoints = world.api.endpoints.clone();
     timed(times, async { endpoints.update(request).await }).await.map(|_| ())
-}
-
-async fn timed<T>(
-    times: &mut Vec<Duration>,
-    work: impl Future<Output = Result<T, Status>>,
-) -> Result<T, Status> {
-    let begun = Instant::now();
-    let done = work.await?;
-    times.push(begun.elapsed());
-    Ok(done)
 }
 
 /// Two pairs, of neighbours and of two networks, before and after there is everything else.

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tonic::Status;
 
 /// The outcome of one kind of work, done `n` times.
 #[derive(Debug, Clone)]
@@ -27,6 +28,17 @@ pub(crate) struct Row {
     pub(crate) qps: Option<f64>,
     /// Resident memory.
     pub(crate) rss_kib: Option<f64>,
+}
+
+/// Notes how long a call took.
+pub(crate) async fn timed<T>(
+    times: &mut Vec<Duration>,
+    work: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    let begun = Instant::now();
+    let done = work.await?;
+    times.push(begun.elapsed());
+    Ok(done)
 }
 
 /// The value below which a share of the sorted times lies (nearest rank).
