@@ -66,7 +66,7 @@ pub(super) struct Selecting {
     pub(super) subjects: BTreeSet<EndpointId>,
 }
 
-/// Whom a peer stands for, and which policies ask.
+/// Whom something that a rule asks for stands for, and which policies ask.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Standing {
     pub(super) identities: BTreeSet<Identity>,
@@ -109,6 +109,11 @@ impl Compiler {
     /// neighbours must be judged.
     pub fn is_policed(&self, network: NetworkId) -> bool {
         self.policed.contains_key(&network)
+    }
+
+    /// The joined endpoint that has an address.
+    pub fn endpoint_at(&self, address: IpAddr) -> Option<EndpointId> {
+        self.by_address.get(&address).copied()
     }
 
     /// The names of the endpoints that a policy selects now, in order.

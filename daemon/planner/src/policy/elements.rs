@@ -25,7 +25,7 @@ pub(super) fn of(compiler: &Compiler, member: &Member) -> BTreeSet<Element> {
     for (address, identity) in &member.identities {
         elements.insert(Element::Identity(*address, *identity));
         for direction in Direction::ALL {
-            let lines = lines(compiler, member, *address, direction);
+            let lines = lines(compiler, member, (*address, direction), CarriedOut::Enforced);
             if !lines.policed {
                 continue;
             }
@@ -52,17 +52,27 @@ fn decision(subject: IpAddr, direction: Direction, entry: &Entry) -> Element {
     Element::Decision(Decision { direction, subject, peer: entry.peer, what: entry.what, verdict })
 }
 
+/// Which policies count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CarriedOut {
+    /// Those that are enforced.
+    Enforced,
+    /// Those that are audited alone too, as if they were enforced.
+    All,
+}
+
 /// The policies of an endpoint's address and direction that are carried out.
 pub(super) fn lines(
     compiler: &Compiler,
     member: &Member,
-    address: IpAddr,
-    direction: Direction,
+    place: (IpAddr, Direction),
+    which: CarriedOut,
 ) -> Lines {
-    let enforced = |policy: &&Policy| policy.spec.mode == Mode::Enforce;
+    let direction = place.1;
+    let counts = |policy: &&Policy| which == CarriedOut::All || policy.spec.mode == Mode::Enforce;
     let selecting = || {
         let places = member.policies.iter();
-        places.filter_map(|place| Some(&compiler.policies.get(place)?.policy)).filter(enforced)
+        places.filter_map(|place| Some(&compiler.policies.get(place)?.policy)).filter(counts)
     };
     let mut lines = Lines {
         lines: Vec::new(),
@@ -71,7 +81,6 @@ pub(super) fn lines(
     };
     for policy in selecting() {
         for (index, rule) in policy.spec.rules(direction).unwrap_or_default().iter().enumerate() {
-            let place = (address, direction);
             lines.lines.extend(line_of(compiler, member, place, (policy, rule, index)));
         }
     }

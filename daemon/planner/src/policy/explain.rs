@@ -9,7 +9,7 @@ use postern_model::topology::Topology;
 
 use super::class::Identity;
 use super::compiler::Compiler;
-use super::elements;
+use super::elements::{self, CarriedOut};
 use super::judge::{Flow, Judgement};
 use super::line::Line;
 use super::member::Member;
@@ -62,23 +62,13 @@ pub enum Came {
 impl Compiler {
     /// Explains a flow.
     pub fn explain(&self, topology: &Topology, flow: &Flow) -> Explanation {
-        let audited = self.with_audit();
         Explanation {
             judgement: self.judge(topology, flow),
-            audited: audited.judge(topology, flow),
+            audited: self.judge_by(topology, flow, CarriedOut::All),
             egress: self.looked(flow, Direction::Egress),
             ingress: self.looked(flow, Direction::Ingress),
             elements: self.deciding(flow),
         }
-    }
-
-    /// The same with every policy carried out. Members' elements are not made anew.
-    fn with_audit(&self) -> Self {
-        let mut all = self.clone();
-        for selecting in all.policies.values_mut() {
-            selecting.policy.spec.mode = Mode::Enforce;
-        }
-        all
     }
 
     fn looked(&self, flow: &Flow, direction: Direction) -> Vec<Looked> {
@@ -87,7 +77,8 @@ impl Compiler {
         };
         let mut looked = Vec::new();
         let mut decided: Option<Tier> = None;
-        let isolated = elements::lines(self, member, address, direction).isolated.is_some();
+        let lines = elements::lines(self, member, (address, direction), CarriedOut::Enforced);
+        let isolated = lines.isolated.is_some();
         let policies = member.policies.iter().filter_map(|place| self.policies.get(place));
         for policy in policies.map(|selecting| &selecting.policy) {
             let audit = policy.spec.mode == Mode::Audit;

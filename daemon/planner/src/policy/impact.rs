@@ -18,7 +18,7 @@ const CHANGES_MAX: usize = 1_000;
 const ANYTHING_ELSE: Selection = Selection { protocol: 255, number: 0 };
 
 /// One kind of flow that is decided otherwise.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PairChange {
     /// Who begins it.
     pub from: String,
@@ -53,46 +53,41 @@ pub fn impact(
         .flat_map(|policy| [before, after].map(|one| one.addresses_of(policy)))
         .flatten()
         .collect();
-    let mut impact = Impact::default();
-    let mut judged = 0;
-    for subject in subjects {
-        let family = Family::of(subject);
-        let kinds = kinds(after, forms, family);
-        for (name, peer) in
-            after.parties(family).filter(|(_, peer)| *peer != Party::Address(subject))
-        {
-            for direction in Direction::ALL {
-                for what in &kinds {
-                    judged += 1;
-                    if judged > JUDGED_MAX || impact.changes.len() >= CHANGES_MAX {
-                        impact.truncated = true;
-                        return impact;
-                    }
-                    let own = Party::Address(subject);
-                    let (from, to) = match direction {
-                        Direction::Egress => (own, peer),
-                        Direction::Ingress => (peer, own),
-                    };
-                    let flow = Flow { from, to, family, what: *what, published: false };
-                    let [was, is] = [before, after].map(|one| one.judge(topology, &flow).passes);
-                    if was != is {
-                        let own = after.name_of(subject);
-                        let (from, to) = match direction {
-                            Direction::Egress => (own, name.clone()),
-                            Direction::Ingress => (name.clone(), own),
-                        };
-                        let what = (*what != ANYTHING_ELSE).then_some(*what);
-                        let change = PairChange { from, to, family, what, allowed: is };
-                        // A pair of two subjects is met from both sides.
-                        if !impact.changes.contains(&change) {
-                            impact.changes.push(change);
-                        }
-                    }
-                }
-            }
+    let mut changes = BTreeSet::new();
+    let flows = subjects.into_iter().flat_map(|subject| flows_of(after, forms, subject));
+    for (judged, (from, to, flow)) in flows.enumerate() {
+        if judged == JUDGED_MAX || changes.len() == CHANGES_MAX {
+            return Impact { changes: changes.into_iter().collect(), truncated: true };
+        }
+        let [was, is] = [before, after].map(|one| one.judge(topology, &flow).passes);
+        if was != is {
+            let what = (flow.what != ANYTHING_ELSE).then_some(flow.what);
+            // A pair of two subjects is met from both sides.
+            changes.insert(PairChange { from, to, family: flow.family, what, allowed: is });
         }
     }
-    impact
+    Impact { changes: changes.into_iter().collect(), truncated: false }
+}
+
+/// Every kind of flow from and to an address that the forms' rules tell apart, with the
+/// names of its ends.
+fn flows_of<'a>(
+    compiler: &'a Compiler,
+    forms: &[&Policy],
+    subject: IpAddr,
+) -> impl Iterator<Item = (String, String, Flow)> + use<'a> {
+    let family = Family::of(subject);
+    let own = (compiler.name_of(subject), Party::Address(subject));
+    let kinds = kinds(compiler, forms, family);
+    let ends = compiler
+        .parties(family)
+        .filter(move |(_, peer)| *peer != own.1)
+        .flat_map(move |peer| [(own.clone(), peer.clone()), (peer, own.clone())]);
+    ends.flat_map(move |((from_name, from), (to_name, to))| {
+        let flow = move |what| Flow { from, to, family, what, published: false };
+        let named = move |what| (from_name.clone(), to_name.clone(), flow(what));
+        kinds.clone().into_iter().map(named)
+    })
 }
 
 /// One of each kind that the forms' rules tell apart.

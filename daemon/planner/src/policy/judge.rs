@@ -12,7 +12,7 @@ use postern_model::topology::Topology;
 
 use super::class::{HOST, Identity, WORLD};
 use super::compiler::Compiler;
-use super::elements;
+use super::elements::{self, CarriedOut};
 use super::line::{Cause, Outcome};
 use crate::links;
 use crate::view::View;
@@ -90,8 +90,17 @@ pub struct Judgement {
 impl Compiler {
     /// Judges a flow.
     pub fn judge(&self, topology: &Topology, flow: &Flow) -> Judgement {
-        let egress = self.said(flow, Direction::Egress);
-        let ingress = self.said(flow, Direction::Ingress);
+        self.judge_by(topology, flow, CarriedOut::Enforced)
+    }
+
+    pub(super) fn judge_by(
+        &self,
+        topology: &Topology,
+        flow: &Flow,
+        which: CarriedOut,
+    ) -> Judgement {
+        let egress = self.said(flow, Direction::Egress, which);
+        let ingress = self.said(flow, Direction::Ingress, which);
         let linked =
             is_linked(topology, self, flow) || self.is_listed(topology, flow) == Some(true);
         let default = self.default(topology, flow, linked);
@@ -111,14 +120,14 @@ impl Compiler {
         Judgement { passes, egress, ingress, default, linked }
     }
 
-    fn said(&self, flow: &Flow, direction: Direction) -> Option<Said> {
+    fn said(&self, flow: &Flow, direction: Direction, which: CarriedOut) -> Option<Said> {
         let (subject, peer) = match direction {
             Direction::Egress => (flow.from, flow.to),
             Direction::Ingress => (flow.to, flow.from),
         };
         let address = subject.address()?;
         let member = self.members.get(self.by_address.get(&address)?)?;
-        let lines = elements::lines(self, member, address, direction);
+        let lines = elements::lines(self, member, (address, direction), which);
         let (outcome, cause) = lines.judge(Some(self.identity(peer)), Some(flow.what), self);
         Some(Said { outcome, cause })
     }

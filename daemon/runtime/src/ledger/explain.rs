@@ -52,7 +52,7 @@ fn explain(
     let ends = [("from", &intent.from, &intent.to), ("to", &intent.to, &intent.from)];
     let mut found = Vec::new();
     for (field, end, other) in ends {
-        found.push(endpoint_of(topology, field, end, other)?);
+        found.push(endpoint_of((topology, compiler), field, end, other)?);
     }
     let family = family(intent, &found)?;
     let end = |index: usize, end: &FlowEnd| -> End<'_> {
@@ -124,7 +124,7 @@ fn entry(looked: Looked) -> LookedFacts {
 
 /// The endpoint that an end is, if it is one.
 fn endpoint_of<'a>(
-    topology: &'a Topology,
+    (topology, compiler): (&'a Topology, &Compiler),
     field: &str,
     end: &FlowEnd,
     other: &FlowEnd,
@@ -149,11 +149,7 @@ fn endpoint_of<'a>(
             })
         }
         FlowEnd::Address(address) => {
-            let has = |endpoint: &&Endpoint| {
-                endpoint.attachment.is_some()
-                    && endpoint.addresses.iter().any(|own| own.ip() == *address)
-            };
-            Ok(topology.endpoints().find(has))
+            Ok(compiler.endpoint_at(*address).and_then(|id| topology.endpoint(id)))
         }
         FlowEnd::Host | FlowEnd::World => Ok(None),
     }
