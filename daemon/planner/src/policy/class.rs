@@ -81,6 +81,11 @@ impl Class {
         }
     }
 
+    /// Whether it is an endpoint that serves a port under a name.
+    pub fn serves(&self, protocol: Protocol, name: &str) -> bool {
+        !self.named(protocol, name).is_empty()
+    }
+
     /// The ports that an endpoint serves under a name.
     pub fn named(&self, protocol: Protocol, name: &str) -> Vec<PortRange> {
         let Self::Endpoint(class) = self else { return Vec::new() };
@@ -151,8 +156,9 @@ impl Identities {
         self.classes.get(&number)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Identity, &Class)> {
-        self.classes.iter().map(|(number, class)| (*number, class))
+    /// Those of some classes.
+    pub(super) fn of(&self, is: impl Fn(&Class) -> bool) -> impl Iterator<Item = Identity> {
+        self.classes.iter().filter(move |(_, class)| is(class)).map(|(number, _)| *number)
     }
 }
 

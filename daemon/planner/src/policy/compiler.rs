@@ -51,6 +51,8 @@ pub struct Compiler {
     pub(super) identities: Identities,
     /// Whom each peer of a rule stands for.
     pub(super) peers: BTreeMap<Peer, Standing>,
+    /// Who serves each port that an egress rule names.
+    servers: BTreeMap<(Protocol, String), Standing>,
     places: BTreeMap<PolicyId, Place>,
     pub(super) relevance: Relevance,
     /// Elements of no endpoint: those of prefixes and of gateways.
@@ -73,6 +75,22 @@ pub(super) struct Standing {
     policies: BTreeSet<Place>,
 }
 
+impl Standing {
+    fn of(identities: impl Iterator<Item = Identity>) -> Self {
+        Self { identities: identities.collect(), policies: BTreeSet::new() }
+    }
+}
+
+/// Takes a policy from those that ask for something; what nobody asks for goes.
+fn withdraw<K: Ord>(standings: &mut BTreeMap<K, Standing>, asked: &K, place: &Place) {
+    if let Some(standing) = standings.get_mut(asked) {
+        standing.policies.remove(place);
+        if standing.policies.is_empty() {
+            standings.remove(asked);
+        }
+    }
+}
+
 /// What has to be looked at again.
 #[derive(Debug, Default)]
 pub(super) struct Dirty {
@@ -89,6 +107,7 @@ impl Default for Compiler {
             by_address: BTreeMap::new(),
             identities: Identities::new(),
             peers: BTreeMap::new(),
+            servers: BTreeMap::new(),
             places: BTreeMap::new(),
             relevance: Relevance::default(),
             common: BTreeSet::new(),
@@ -196,22 +215,23 @@ impl Compiler {
         self.networks.insert(id, labels);
         dirty.endpoints.extend(topology.endpoints_of_network(id).map(|endpoint| endpoint.id));
         // Identities keep their numbers, but other peers stand for them now.
-        let own: Vec<Identity> = self
-            .identities
-            .iter()
-            .filter(|(_, c)| c.network() == Some(id))
-            .map(|(n, _)| n)
-            .collect();
+        let own: Vec<Identity> = self.identities.of(|class| class.network() == Some(id)).collect();
         for identity in own {
             self.restand(identity, dirty);
         }
     }
 
-    /// Finds anew which peers stand for an identity that came, went or changed.
+    /// Finds anew which peers stand for an identity that came, went or changed, and which
+    /// named ports it serves.
     pub(super) fn restand(&mut self, identity: Identity, dirty: &mut Dirty) {
         let class = self.identities.class(identity);
-        for (peer, standing) in &mut self.peers {
-            let stands = class.is_some_and(|class| class.is(peer, &self.networks));
+        let peers = self.peers.iter_mut().map(|(peer, standing)| {
+            (class.is_some_and(|class| class.is(peer, &self.networks)), standing)
+        });
+        let servers = self.servers.iter_mut().map(|((protocol, name), standing)| {
+            (class.is_some_and(|class| class.serves(*protocol, name)), standing)
+        });
+        for (stands, standing) in peers.chain(servers) {
             let changed = if stands {
                 standing.identities.insert(identity)
             } else {
@@ -233,14 +253,14 @@ impl Compiler {
         let news = self.relevance.add(policy);
         self.reconsider(&news, dirty);
         for peer in elements::peers(policy) {
-            let standing = self.peers.entry(peer.clone()).or_insert_with(|| Standing {
-                identities: self
-                    .identities
-                    .iter()
-                    .filter(|(_, class)| class.is(peer, &self.networks))
-                    .map(|(number, _)| number)
-                    .collect(),
-                policies: BTreeSet::new(),
+            let standing = self.peers.entry(peer.clone()).or_insert_with(|| {
+                Standing::of(self.identities.of(|class| class.is(peer, &self.networks)))
+            });
+            standing.policies.insert(place.clone());
+        }
+        for (protocol, name) in elements::servers(policy) {
+            let standing = self.servers.entry((protocol, name.clone())).or_insert_with(|| {
+                Standing::of(self.identities.of(|class| class.serves(protocol, name)))
             });
             standing.policies.insert(place.clone());
         }
@@ -268,12 +288,10 @@ impl Compiler {
         }
         dirty.subjects.extend(subjects);
         for peer in elements::peers(&policy) {
-            if let Some(standing) = self.peers.get_mut(peer) {
-                standing.policies.remove(&place);
-                if standing.policies.is_empty() {
-                    self.peers.remove(peer);
-                }
-            }
+            withdraw(&mut self.peers, peer, &place);
+        }
+        for (protocol, name) in elements::servers(&policy) {
+            withdraw(&mut self.servers, &(protocol, name.clone()), &place);
         }
         let dropped = self.relevance.remove(&policy);
         self.reconsider(&dropped, dirty);
@@ -384,7 +402,7 @@ impl Named for Compiler {
     }
 
     fn serving(&self, protocol: Protocol, name: &str) -> Vec<Identity> {
-        let serves = |(_, class): &(Identity, &Class)| !class.named(protocol, name).is_empty();
-        self.identities.iter().filter(serves).map(|(number, _)| number).collect()
+        let standing = self.servers.get(&(protocol, name.to_owned()));
+        standing.into_iter().flat_map(|standing| &standing.identities).copied().collect()
     }
 }

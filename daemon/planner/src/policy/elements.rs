@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use postern_model::network::Family;
 use postern_model::policy::{Action, Direction, Match, Mode, Peer, Policy, PolicyPort, Rule};
+use postern_model::port::Protocol;
 use postern_model::resource::{Decision, Element, Verdict};
 
 use super::class::{Identity, is_relative};
@@ -17,6 +18,15 @@ use super::pieces::Entry;
 pub(super) fn peers(policy: &Policy) -> impl Iterator<Item = &Peer> {
     let rules = Direction::ALL.into_iter().filter_map(|direction| policy.spec.rules(direction));
     rules.flatten().flat_map(|rule| &rule.peers)
+}
+
+/// Every port of its peers that a policy's rules name.
+pub(super) fn servers(policy: &Policy) -> impl Iterator<Item = (Protocol, &String)> {
+    let rules = policy.spec.rules(Direction::Egress).unwrap_or_default();
+    rules.iter().flat_map(|rule| &rule.ports).filter_map(|port| match port {
+        PolicyPort::Named(protocol, name) => Some((*protocol, name)),
+        _ => None,
+    })
 }
 
 /// The elements of an endpoint.

@@ -1,6 +1,6 @@
 //! The truth table: how many of the 72 pairs may talk.
 
-use postern_model::policy::{Action, Operator, PolicyPort, Selector, Tier};
+use postern_model::policy::{Action, Mode, Operator, Peer, PolicyPort, PolicySpec, Selector, Tier};
 use postern_model::port::Protocol::{Sctp, Tcp, Udp};
 use postern_model::topology::Put;
 
@@ -18,7 +18,7 @@ fn b() -> Selector {
 }
 
 /// One policy of tier app for network x.
-fn under(spec: postern_model::policy::PolicySpec) -> World {
+fn under(spec: PolicySpec) -> World {
     let mut world = World::new();
     assert_eq!(world.allowed(TCP80), 72);
     world.apply("p", spec);
@@ -120,6 +120,17 @@ fn labels_and_policies_change_live() {
     assert!(leftovers.is_empty(), "{leftovers:?}");
 }
 
+/// A rule for everybody by a port's name means whom another policy tells apart later, too.
+#[test]
+fn names_of_ports_follow_new_identities() {
+    let by_name = accept(vec![], vec![named(Tcp, "serve-80-tcp")]);
+    let mut world = under(app(b(), None, Some(vec![by_name])));
+    let before = world.allowed(TCP80);
+    let one = accept(vec![Peer::Endpoint("x-a".parse().unwrap())], vec![]);
+    world.apply("other", PolicySpec { mode: Mode::Audit, ..app(a(), Some(vec![one]), None) });
+    assert_eq!(world.allowed(TCP80), before);
+}
+
 #[test]
 fn generated_by_others() {
     let ingress =
@@ -156,10 +167,7 @@ fn generated_by_others() {
     assert_eq!(world.allowed(TCP80), before, "Y12");
 }
 
-fn admin(
-    priority: u32,
-    egress: Vec<postern_model::policy::Rule>,
-) -> postern_model::policy::PolicySpec {
+fn admin(priority: u32, egress: Vec<postern_model::policy::Rule>) -> PolicySpec {
     policy((Tier::Admin, priority), (has("ns", &["x"]), any()), None, Some(egress))
 }
 
