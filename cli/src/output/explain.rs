@@ -42,7 +42,8 @@ pub(crate) fn text(reply: &ExplainResponse) -> String {
 fn end_line(end: &ExplainedEnd) -> String {
     let labels: Vec<String> =
         end.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let parts = [end.name.as_str(), end.address.as_str(), &labels.join(",")];
+    let names = end.names.join(", ");
+    let parts = [end.name.as_str(), end.address.as_str(), &names, &labels.join(",")];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).map(plain).collect();
     parts.join("  ")
 }

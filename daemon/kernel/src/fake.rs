@@ -9,7 +9,7 @@ use ipnetwork::IpNetwork;
 use postern_model::id::SandboxId;
 use postern_model::name::IfName;
 use postern_model::plan::{NamespaceRef, Plan, Step};
-use postern_model::resource::{Element, Place, Resource, ResourceSet};
+use postern_model::resource::{Element, NamedAddress, Place, Resource, ResourceSet};
 use postern_model::sandbox::NamespaceIdentity;
 
 use crate::conntrack::Tracked;
@@ -225,6 +225,14 @@ impl Kernel for Fake {
         Ok(elements.into_iter().map(there).collect())
     }
 
+    async fn named(&self) -> Result<Vec<NamedAddress>, ObserveError> {
+        let named = |resource: &Resource| match resource {
+            Resource::Element(Element::Named(named)) => Some(named.clone()),
+            _ => None,
+        };
+        Ok(self.lock().resources.iter().filter_map(named).collect())
+    }
+
     async fn flows(&self, _of: BTreeSet<IpAddr>) -> Result<LiveFlows, ObserveError> {
         Ok(LiveFlows::default())
     }
@@ -239,7 +247,7 @@ impl Kernel for Fake {
     ) -> Result<ResourceSet, ObserveError> {
         let state = self.lock();
         let seen = state.resources.iter().filter(|resource| match resource {
-            Resource::Sysctl { .. } => false,
+            Resource::Sysctl { .. } | Resource::Element(Element::Named(_)) => false,
             Resource::Bridge(bridge) => !bridge.adopted,
             _ => true,
         });

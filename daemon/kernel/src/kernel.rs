@@ -8,7 +8,7 @@ use ipnetwork::IpNetwork;
 use postern_model::id::SandboxId;
 use postern_model::name::IfName;
 use postern_model::plan::{NamespaceRef, Plan};
-use postern_model::resource::{Element, Owner, ResourceSet};
+use postern_model::resource::{Element, NamedAddress, Owner, ResourceSet};
 use postern_model::sandbox::NamespaceIdentity;
 
 use crate::conntrack::Tracked;
@@ -68,6 +68,13 @@ pub trait Kernel: Send + Sync + 'static {
         &self,
         elements: Vec<Element>,
     ) -> impl Future<Output = Result<Vec<bool>, ObserveError>> + Send;
+
+    /// The addresses that endpoints asked for by name, as far as they are not forgotten yet.
+    /// [`Self::observe`] does not report them: they go by themselves. Linear in them.
+    ///
+    /// # Errors
+    /// The kernel refused to answer.
+    fn named(&self) -> impl Future<Output = Result<Vec<NamedAddress>, ObserveError>> + Send;
 
     /// The flows that are tracked of addresses, at whichever end. The cost is linear in all
     /// flows there are.

@@ -12,7 +12,7 @@ use postern_model::id::SandboxId;
 use postern_model::name::IfName;
 use postern_model::network::Family;
 use postern_model::plan::{NamespaceRef, Plan};
-use postern_model::resource::{Element, Resource, ResourceSet};
+use postern_model::resource::{Element, NamedAddress, Resource, ResourceSet};
 use postern_model::sandbox::NamespaceIdentity;
 use tokio::task::spawn_blocking;
 
@@ -150,6 +150,9 @@ impl Open {
     fn flows(&self, of: &BTreeSet<IpAddr>) -> Result<LiveFlows, ObserveError> {
         let failed = |error| ObserveError::Io { source: io::Error::other(error) };
         let flows = self.conntrack.of(of).map_err(failed)?;
+        if flows.is_empty() {
+            return Ok(LiveFlows::default());
+        }
         let mut socket = Socket::open().map_err(|source| ObserveError::Io { source })?;
         let addresses = socket.addresses(None).map_err(ObserveError::netlink("addresses"))?;
         Ok(LiveFlows { flows, host: addresses.iter().map(|found| found.address.ip()).collect() })
@@ -189,6 +192,11 @@ impl Kernel for Linux {
         let open = Arc::clone(&self.0);
         let held = move || open.nft.holds(&elements).map_err(|source| ObserveError::Nft { source });
         read(held).await
+    }
+
+    async fn named(&self) -> Result<Vec<NamedAddress>, ObserveError> {
+        let open = Arc::clone(&self.0);
+        read(move || open.nft.named().map_err(|source| ObserveError::Nft { source })).await
     }
 
     async fn flows(&self, of: BTreeSet<IpAddr>) -> Result<LiveFlows, ObserveError> {

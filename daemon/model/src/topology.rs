@@ -250,6 +250,11 @@ impl Topology {
         self.policy_references.find(reference).and_then(|id| self.policies.get(&id))
     }
 
+    /// A policy.
+    pub fn policy(&self, id: PolicyId) -> Option<&Policy> {
+        self.policies.get(&id)
+    }
+
     /// Every policy, in the order of ids.
     pub fn policies(&self) -> impl Iterator<Item = &Policy> {
         self.policies.values()

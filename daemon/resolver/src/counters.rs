@@ -48,6 +48,12 @@ counters! {
     failed,
     /// Answered REFUSED because too many questions were waiting.
     refused,
+    /// Answers whose addresses rules let be reached by name.
+    admitted,
+    /// Addresses that had to make room for newer ones of their name.
+    evicted,
+    /// Answered SERVFAIL because the addresses could not be made reachable.
+    withheld,
     /// Neither class nor type nor operation of ours.
     unsupported,
     /// Not a question, or not DNS at all.

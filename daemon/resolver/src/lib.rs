@@ -10,6 +10,7 @@
 //! | `answer` | a question and who asks it, to an answer of our own or none; pure |
 //! | `message` | bytes to questions, answers to bytes; sizes, EDNS; pure |
 //! | `serve` | the loops over UDP and TCP, and the way of one message |
+//! | `gate` | whoever must know what a name resolved to first |
 //! | `upstream` | other servers: in turn, once for many, by TCP where an answer is cut |
 //! | `cache` | what servers said, while it holds |
 //! | `host_file` | the host's servers |
@@ -21,6 +22,7 @@ mod counters;
 mod directory;
 #[cfg(test)]
 mod fixture;
+mod gate;
 mod host_file;
 mod limits;
 mod message;
@@ -29,5 +31,6 @@ mod serve;
 mod upstream;
 
 pub use counters::Counters;
+pub use gate::{Admission, NameGate, Withheld};
 pub use limits::{Limits, ResolverOptions};
 pub use resolver::Resolver;

@@ -9,6 +9,7 @@ use postern_model::id::SandboxId;
 use postern_model::topology::Put;
 
 use crate::counters::Counters;
+use crate::gate::NameGate;
 use crate::limits::ResolverOptions;
 use crate::serve::{Door, Served, Shared};
 
@@ -28,6 +29,12 @@ impl Resolver {
     pub fn new(options: ResolverOptions) -> Self {
         let shared = Arc::new(Shared::new(options));
         Self(Arc::new(Inner { shared, served: Mutex::default() }))
+    }
+
+    /// Has answers of servers let through by a gate, from now on and for ever: another one
+    /// later is not taken.
+    pub fn guard(&self, gate: Arc<dyn NameGate>) {
+        let _ = self.0.shared.gate.set(gate);
     }
 
     /// Takes over records as they change, at start all of them. Every question that comes

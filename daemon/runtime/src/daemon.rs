@@ -230,6 +230,7 @@ async fn open(settings: &Settings) -> Result<Ledger<Linux>, DaemonError> {
         mtu: settings.mtu,
         publish_address: settings.publish_address,
         address_rest: settings.address_rest,
+        names: settings.names,
         namespace_dir: settings.run_dir.join("netns"),
         state_dir: settings.state_dir.clone(),
         run_dir: settings.run_dir.clone(),

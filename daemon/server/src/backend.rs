@@ -167,6 +167,8 @@ pub struct EndFacts {
     pub labels: Labels,
     /// Its identity in the kernel.
     pub identity: u32,
+    /// By which names the other end asked for it.
+    pub names: Vec<String>,
 }
 
 /// What one end's policies say.

@@ -11,6 +11,7 @@ use netlink_packet_netfilter::nftables::{
     Payload, Register, RuleAttribute, RuleMessage, Verdict, VerdictAttribute,
 };
 
+use super::comment::userdata;
 use super::rules_bridge::ADVERT;
 use super::schema::TABLE;
 
@@ -24,8 +25,6 @@ const BASE_TRANSPORT: u32 = 2;
 const INVERTED: u32 = 1;
 /// `NF_DROP`.
 const DROP: u32 = 0;
-/// `NFTNL_UDATA_RULE_COMMENT`.
-const USERDATA_COMMENT: u8 = 0;
 
 /// Empties the chain.
 pub(super) fn flush() -> NfTablesMessage {
@@ -61,18 +60,6 @@ pub(super) fn rule() -> NfTablesMessage {
     NfTablesMessage::NewRule(RuleMessage { attributes })
 }
 
-/// The comment of a rule's user data, as `nft` writes it; none if there is none.
-pub(super) fn comment(mut userdata: &[u8]) -> Option<&str> {
-    while let [kind, length, rest @ ..] = userdata {
-        let (value, rest) = rest.split_at_checked(usize::from(*length))?;
-        if *kind == USERDATA_COMMENT {
-            return std::str::from_utf8(value).ok().map(|text| text.trim_end_matches('\0'));
-        }
-        userdata = rest;
-    }
-    None
-}
-
 fn place() -> Vec<RuleAttribute> {
     vec![RuleAttribute::Table(TABLE.to_owned()), RuleAttribute::Chain(ADVERT.to_owned())]
 }
@@ -84,26 +71,4 @@ fn load(base: u32, offset: u32, length: u32, register: Register) -> Expressions 
         Payload::Offset(offset),
         Payload::Len(length),
     ])
-}
-
-pub(super) fn userdata(comment: &str) -> Vec<u8> {
-    let length = u8::try_from(comment.len() + 1).unwrap_or(u8::MAX);
-    let mut bytes = vec![USERDATA_COMMENT, length];
-    bytes.extend_from_slice(comment.as_bytes());
-    bytes.push(0);
-    bytes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn comments_are_read_as_they_are_written() {
-        assert_eq!(comment(&userdata("a comment")), Some("a comment"));
-        assert_eq!(comment(&[1, 2, 9, 9, 0, 2, b'x', 0]), Some("x"));
-        for broken in [&[][..], &[0], &[0, 5, b'x'], &[1, 1, 0]] {
-            assert_eq!(comment(broken), None, "{broken:?}");
-        }
-    }
 }

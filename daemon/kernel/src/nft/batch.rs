@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::time::SystemTime;
 
 use netlink_packet_core::{DefaultNla, Emitable, NLM_F_ACK, NLM_F_CREATE, Nla};
 use netlink_packet_netfilter::nftables::{
@@ -13,7 +14,8 @@ use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use postern_model::resource::Element;
 
-use super::codec::{Raw, Value, encode};
+use super::codec::{Lasting, Raw, Value, encode};
+use super::comment::{COMMENT_MAX, userdata};
 use super::error::{Action, NftError};
 use super::rules_policy::{ISOLATED_IN, ISOLATED_OUT, REJECT};
 use super::schema::{Kind, SetSpec, TABLE, Table};
@@ -218,8 +220,22 @@ fn entries(verb: Verb, set: &SetSpec, raw: &Raw) -> Vec<ListAttribute<SetElement
     }
     if matches!(verb, Verb::Add(_)) {
         attributes.extend(data(set, &raw.value).map(SetElementAttribute::Data));
+        attributes.extend(raw.lasting.iter().flat_map(lasting));
     }
     std::iter::once(ListAttribute::Element(attributes)).chain(more).collect()
+}
+
+/// How long an element stays, as the kernel counts: from now on. One whose time is over has
+/// a moment left, because none at all would mean for ever.
+fn lasting(lasting: &Lasting) -> [SetElementAttribute; 2] {
+    let left = lasting.until.since(SystemTime::now().into());
+    let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
+    // Whole names only, as many as there is room for.
+    let fits = |end: &usize| *end <= COMMENT_MAX;
+    let ends = lasting.names.match_indices(' ').map(|(end, _)| end);
+    let end = ends.chain([lasting.names.len()]).take_while(fits).last().unwrap_or_default();
+    let names = lasting.names.get(..end).unwrap_or_default();
+    [SetElementAttribute::Timeout(left), SetElementAttribute::UserData(userdata(names))]
 }
 
 fn data(set: &SetSpec, value: &Value) -> Option<DataAttribute> {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use nftables::schema::Nftables;
 use postern_model::network::Family;
-use postern_model::resource::Element;
+use postern_model::resource::{Element, NamedAddress};
 use tokio::sync::oneshot;
 
 use super::batch::{Changes, Removal, known_removal};
@@ -122,6 +122,15 @@ impl Nft {
     /// [`NftError::Socket`], also if the base ruleset is not loaded.
     pub fn elements(&self) -> Result<Vec<Element>, NftError> {
         self.read("list the elements", dump::elements)
+    }
+
+    /// Every address that an endpoint asked for by name and that is not forgotten yet.
+    /// Linear in them.
+    ///
+    /// # Errors
+    /// [`NftError::Socket`], also if the base ruleset is not loaded.
+    pub fn named(&self) -> Result<Vec<NamedAddress>, NftError> {
+        self.read("list the addresses of names", dump::named)
     }
 
     /// Whether each element is there, with its value.

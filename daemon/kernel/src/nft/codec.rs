@@ -6,7 +6,8 @@ use ipnetwork::IpNetwork;
 use postern_model::network::Family;
 use postern_model::policy::Direction::{Egress, Ingress};
 use postern_model::policy::Match;
-use postern_model::resource::{Decision, Element, Verdict};
+use postern_model::resource::{Decision, Element, NamedAddress, Verdict};
+use postern_model::time::Timestamp;
 
 use super::bytes::{Fields, Reader};
 use super::schema::{Field, Kind, SetSpec};
@@ -18,6 +19,15 @@ pub(super) struct Raw {
     /// Where the key is a range: its other end, which is a part of it.
     pub(super) end: Option<Vec<u8>>,
     pub(super) value: Value,
+    /// Of an element that is forgotten.
+    pub(super) lasting: Option<Lasting>,
+}
+
+/// How long an element stays, and its comment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lasting {
+    pub(super) until: Timestamp,
+    pub(super) names: String,
 }
 
 /// What a map has for a key.
@@ -57,6 +67,14 @@ pub(super) fn encode(element: &Element) -> Option<Raw> {
             Raw { end, ..key.ip(*first).to(Fields::default().identity(*identity)) }
         }
         Element::Decision(decision) => decide(decision),
+        Element::Named(NamedAddress { subject, address, identity, until, names }) => {
+            if subject.is_ipv4() != address.is_ipv4() {
+                return None;
+            }
+            let lasting = Some(Lasting { until: *until, names: names.clone() });
+            let value = Fields::default().identity(*identity);
+            Raw { lasting, ..key.ip(*subject).ip(*address).to(value) }
+        }
         Element::Restricted(ip, protocol, port) => {
             key.ip(*ip).protocol(*protocol).port(*port).key()
         }
@@ -125,6 +143,7 @@ fn decide(decision: &Decision) -> Raw {
         key: key(what.map(|what| what.first)),
         end: range.map(|what| key(Some(what.last))),
         value: Value::Verdict(*verdict),
+        lasting: None,
     }
 }
 
@@ -171,6 +190,13 @@ pub(super) fn decode(set: &str, raw: &Raw) -> Option<Element> {
             let element = Element::PrefixIdentity { first, last, identity: value.identity()? };
             let whole = first <= last && key.0.is_empty() && end.0.is_empty() && value.0.is_empty();
             return whole.then_some(element);
+        }
+        "named4" | "named6" => {
+            let family = family("named4");
+            let Lasting { until, names } = raw.lasting.clone()?;
+            let (subject, address) = (key.ip(family)?, key.ip(family)?);
+            let identity = value.identity()?;
+            Element::Named(NamedAddress { subject, address, identity, until, names })
         }
         "restricted4" | "restricted6" => {
             Element::Restricted(key.ip(family("restricted4"))?, key.protocol()?, key.port()?)
@@ -253,11 +279,11 @@ fn published(host: IpAddr, key: &mut Reader<'_>, value: &mut Reader<'_>) -> Opti
 
 impl Fields {
     fn key(self) -> Raw {
-        Raw { key: self.0, end: None, value: Value::None }
+        Raw { key: self.0, end: None, value: Value::None, lasting: None }
     }
 
     fn to(self, value: Self) -> Raw {
-        Raw { key: self.0, end: None, value: Value::Bytes(value.0) }
+        Raw { key: self.0, end: None, value: Value::Bytes(value.0), lasting: None }
     }
 }
 
@@ -330,6 +356,16 @@ mod tests {
         })
     }
 
+    fn named() -> impl Strategy<Value = Element> {
+        let ips = family().prop_flat_map(|family| (ip(family), ip(family)));
+        (ips, any::<u32>(), any::<u64>(), "[a-z. ]{0,40}").prop_map(
+            |((subject, address), identity, until, names)| {
+                let until = Timestamp(until);
+                Element::Named(NamedAddress { subject, address, identity, until, names })
+            },
+        )
+    }
+
     fn policies() -> impl Strategy<Value = Element> {
         let direction = || prop::sample::select(&[Ingress, Egress]);
         let verdict = prop::sample::select(&[
@@ -366,6 +402,7 @@ mod tests {
             allowed(),
             span,
             decision,
+            named(),
         ]
     }
 
@@ -406,7 +443,7 @@ mod tests {
             value in prop::collection::vec(any::<u8>(), 0..24),
         ) {
             let value = if value.is_empty() { Value::None } else { Value::Bytes(value) };
-            let raw = Raw { key, end: None, value };
+            let raw = Raw { key, end: None, value, lasting: None };
             if let Some(element) = decode(set.name, &raw) {
                 prop_assert_eq!(element.set(), set.name);
                 prop_assert_eq!(encode(&element), Some(raw));
@@ -421,8 +458,9 @@ mod tests {
             bytes.resize(16, 0);
             bytes
         };
-        let decodes =
-            |set, key: Vec<u8>| decode(set, &Raw { key, end: None, value: Value::None }).is_some();
+        let decodes = |set, key: Vec<u8>| {
+            decode(set, &Raw { key, end: None, value: Value::None, lasting: None }).is_some()
+        };
         assert!(decodes("open", name(b"br0")));
         assert!(!decodes("open", name(b"br0\0x")), "bytes behind the name");
         assert!(!decodes("open", name(b"")), "no name");

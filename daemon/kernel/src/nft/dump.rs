@@ -2,19 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::time::SystemTime;
 
 use netlink_packet_core::{NLM_F_ACK, parse_string};
 use netlink_packet_netfilter::nftables::{
     NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute, SetElementList, SetElementMessage,
     SetMessage,
 };
-use postern_model::resource::{Element, Verdict};
+use postern_model::resource::{Element, NamedAddress, Verdict};
+use postern_model::time::Timestamp;
 
 use super::advert;
 use super::batch::in_table;
 use super::batch::{kernel_verdict, sought};
 use super::chain::chains;
-use super::codec::{Raw, Value, decode, encode};
+use super::codec::{Lasting, Raw, Value, decode, encode};
+use super::comment::comment;
 use super::rules_bridge::ADVERT;
 use super::schema::{Kind, SETS, SetSpec, TABLE, Table};
 use super::socket::{Frame, NetfilterSocket, Reply, nested};
@@ -24,6 +27,8 @@ const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_SET_ELEM_KEY: u16 = 1;
 const NFTA_SET_ELEM_DATA: u16 = 2;
 const NFTA_SET_ELEM_FLAGS: u16 = 3;
+const NFTA_SET_ELEM_EXPIRATION: u16 = 5;
+const NFTA_SET_ELEM_USERDATA: u16 = 6;
 const NFTA_SET_ELEM_KEY_END: u16 = 10;
 const NFTA_DATA_VALUE: u16 = 1;
 const NFTA_DATA_VERDICT: u16 = 2;
@@ -34,6 +39,20 @@ const INTERVAL_END: u32 = 1;
 const NFTA_SET_NAME: u16 = 2;
 const NFTA_RULE_CHAIN: u16 = 2;
 const NFTA_RULE_USERDATA: u16 = 7;
+
+/// Every address that was asked for by name and still holds.
+pub(super) fn named(socket: &mut NetfilterSocket) -> io::Result<Vec<NamedAddress>> {
+    let mut named = Vec::new();
+    for set in SETS.iter().filter(|set| set.kind == Kind::Timed) {
+        let decoded =
+            raw_elements(socket, set)?.into_iter().map(|entry| decode(set.name, &entry.raw));
+        named.extend(decoded.filter_map(|element| match element {
+            Some(Element::Named(named)) => Some(named),
+            _ => None,
+        }));
+    }
+    Ok(named)
+}
 
 /// Every element of every set and map. What does not decode is none of ours and is left
 /// out, with a warning.
@@ -78,7 +97,9 @@ pub(super) fn holds(socket: &mut NetfilterSocket, element: &Element) -> io::Resu
         Some(error) => Err(error),
         None => Ok(found.iter().any(|entry| {
             let spans = set.kind == Kind::Spans && entry.raw.key == raw.key;
-            spans || decode(set.name, &entry.raw).as_ref() == Some(element)
+            let same = (&entry.raw.key, &entry.raw.value) == (&raw.key, &raw.value);
+            let timed = set.kind == Kind::Timed && same;
+            spans || timed || decode(set.name, &entry.raw).as_ref() == Some(element)
         })),
     }
 }
@@ -121,9 +142,19 @@ fn entry(entry: &[u8]) -> Entry {
         key: field(NFTA_SET_ELEM_KEY).and_then(bytes).unwrap_or_default(),
         end: field(NFTA_SET_ELEM_KEY_END).and_then(bytes),
         value,
+        lasting: field(NFTA_SET_ELEM_EXPIRATION)
+            .and_then(|left| lasting(left, field(NFTA_SET_ELEM_USERDATA))),
     };
     let flags = field(NFTA_SET_ELEM_FLAGS).and_then(|flags| flags.first_chunk().copied());
     Entry { raw, past: u32::from_be_bytes(flags.unwrap_or_default()) & INTERVAL_END != 0 }
+}
+
+/// How long an element stays, from what is left of its time in milliseconds.
+fn lasting(left: &[u8], userdata: Option<&[u8]>) -> Option<Lasting> {
+    let left = u64::from_be_bytes(left.first_chunk().copied()?);
+    let Timestamp(now) = SystemTime::now().into();
+    let names = userdata.and_then(comment).unwrap_or_default().to_owned();
+    Some(Lasting { until: Timestamp(now.saturating_add(left)), names })
 }
 
 fn known_verdict(data: &[u8]) -> Option<Verdict> {
@@ -214,7 +245,7 @@ pub(super) fn rules(
     let request = NfTablesMessage::GetRule(RuleMessage { attributes });
     socket.dump(&in_table(table, request), |reply| {
         let userdata = reply.all(NFTA_RULE_USERDATA).next().unwrap_or_default();
-        let comment = advert::comment(userdata).unwrap_or_default().to_owned();
+        let comment = comment(userdata).unwrap_or_default().to_owned();
         Some((text(reply, NFTA_RULE_CHAIN)?, comment))
     })
 }

@@ -41,6 +41,7 @@ fn declaration(set: &SetSpec, id: u32) -> SetMessage {
     let flags = map
         | match set.kind {
             Kind::Elements | Kind::Prefixes => SetFlags::empty(),
+            Kind::Timed => SetFlags::Timeout,
             Kind::Spans => SetFlags::Interval,
             Kind::Ranges => SetFlags::Interval | SetFlags::Concat,
         };

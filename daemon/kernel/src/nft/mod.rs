@@ -17,6 +17,7 @@ mod bytes;
 mod chain;
 mod client;
 mod codec;
+mod comment;
 mod commit;
 mod dump;
 mod error;

@@ -16,8 +16,8 @@ use netlink_packet_netfilter::nftables::{
 use postern_model::dns::RESOLVER;
 use postern_model::port::Protocol;
 
-use super::advert::userdata;
 use super::batch::{Changes, transact};
+use super::comment::userdata;
 use super::dump;
 use super::error::NftError;
 use super::schema::{TABLE, Table};

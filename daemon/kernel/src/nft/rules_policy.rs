@@ -32,6 +32,8 @@ struct Side {
     isolated: &'static str,
     identity: &'static str,
     prefix: &'static str,
+    /// What a subject asked for by name; only of its own flows.
+    named: Option<&'static str>,
     /// Chains: of forwarded packets, of the host's own, the decisions, those of ICMP, and
     /// what an isolated subject still accepts.
     forward: &'static str,
@@ -52,6 +54,7 @@ const IN4: Side = Side {
     isolated: "@isolated-in4",
     identity: "@identity4",
     prefix: "@prefix4",
+    named: None,
     forward: "in4-forward",
     host: "in4-host",
     decide: "in4-decide",
@@ -79,6 +82,7 @@ const IN6: Side = Side {
 const OUT4: Side = Side {
     subject: "saddr",
     peer: "daddr",
+    named: Some("@named4"),
     policed: "@policed-out4",
     isolated: "@isolated-out4",
     forward: "out4-forward",
@@ -97,6 +101,7 @@ const OUT6: Side = Side {
     isolated: "@isolated-out6",
     identity: "@identity6",
     prefix: "@prefix6",
+    named: Some("@named6"),
     forward: "out6-forward",
     host: "out6-host",
     decide: "out6-decide",
@@ -190,13 +195,18 @@ fn of_side(side: &Side) -> [Chain; 4] {
     };
     let known = || Rule::new("an endpoint or a gateway", [note(looked_up(peer(), side.identity))]);
     let decide = || Rule::new("decide", [goto(side.decide)]);
-    let forward = vec![
+    let named = side.named.map(|map| {
+        let both = concat(vec![field(header(side.family), side.subject), peer()]);
+        Rule::new("asked for by name", [note(looked_up(both, map))])
+    });
+    let mut forward = vec![
         begun(),
         Rule::new("the world", [note(number(WORLD))]),
         Rule::new("a prefix", [note(looked_up(peer(), side.prefix))]),
-        known(),
-        decide(),
     ];
+    // Before what is known: no name makes an endpoint or a gateway something else.
+    forward.extend(named);
+    forward.extend([known(), decide()]);
     let host = vec![begun(), Rule::new("the host", [note(number(HOST))]), known(), decide()];
     let icmp = match side.family {
         Family::V4 => "icmp",

@@ -84,6 +84,8 @@ pub(super) enum Kind {
     Spans,
     /// Elements of the model, whose last field is a range.
     Ranges,
+    /// Elements of the model, in a hash, that the kernel forgets by itself.
+    Timed,
     /// Prefixes; only the fences.
     Prefixes,
 }
@@ -114,6 +116,10 @@ const fn from_set(name: &'static str, key: &'static [Field]) -> SetSpec {
     SetSpec { table: Table::Inet, name, key, value: &[], kind: Kind::Ranges }
 }
 
+const fn timed(name: &'static str, key: &'static [Field]) -> SetSpec {
+    SetSpec { table: Table::Inet, name, key, value: &[Identity], kind: Kind::Timed }
+}
+
 const FENCE4: SetSpec = fence("fence4", &[V4]);
 const FENCE6: SetSpec = fence("fence6", &[V6]);
 
@@ -122,7 +128,7 @@ const FENCE6: SetSpec = fence("fence6", &[V6]);
 /// `bridges` and `neighbours` hold pairs of one name with itself: no rule can compare
 /// the two interfaces of a packet, but `iifname . oifname` is in such a set only if they
 /// are equal, and `iifname . iifname` asks for the one alone.
-pub(super) const SETS: [SetSpec; 66] = [
+pub(super) const SETS: [SetSpec; 68] = [
     set(Table::Inet, "bridges", &[IF, IF]),
     set(Table::Inet, "neighbours", &[IF, IF]),
     set(Table::Inet, "open", &[IF]),
@@ -160,6 +166,8 @@ pub(super) const SETS: [SetSpec; 66] = [
     map("out4-one", &[V4, PROTO, PORT], &[Verdict]),
     ranges("out4-range", &[V4, PROTO, PORT]),
     map("out4", &[V4], &[Verdict]),
+    timed("named4", &[V4, V4]),
+    timed("named6", &[V6, V6]),
     map("identity6", &[V6], &[Identity]),
     spans("prefix6", &[V6]),
     set(Table::Inet, "policed-in6", &[V6]),
@@ -209,8 +217,8 @@ impl SetSpec {
         !self.value.is_empty()
     }
 
-    /// Whether it holds elements of the model.
+    /// Whether it holds elements of the model that stay until they are removed.
     pub(super) const fn has_elements(&self) -> bool {
-        !matches!(self.kind, Kind::Prefixes)
+        !matches!(self.kind, Kind::Prefixes | Kind::Timed)
     }
 }

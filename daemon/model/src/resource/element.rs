@@ -10,6 +10,7 @@ use crate::name::IfName;
 use crate::network::Family;
 use crate::policy::{Direction, Match};
 use crate::port::Protocol;
+use crate::time::Timestamp;
 
 /// An element of one of the daemon's own nftables sets or maps. Set names are in
 /// [`Element::set`]; `postern` is the name of both tables.
@@ -72,6 +73,8 @@ pub enum Element {
     Isolated(Direction, IpAddr),
     /// What an endpoint's policies say of some flows.
     Decision(Decision),
+    /// An address that a name resolved to, as an endpoint may reach it by that name.
+    Named(NamedAddress),
     /// A port of an endpoint that is published to some alone.
     Restricted(IpAddr, Protocol, u16),
     /// Whom such a port is published to.
@@ -90,6 +93,23 @@ pub enum Element {
         /// The endpoint's port.
         target_port: u16,
     },
+}
+
+/// An address of the world that an endpoint asked for by name. Of the endpoint's own flows
+/// it has another identity while the answer holds; the kernel forgets it by itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamedAddress {
+    /// The endpoint's address.
+    pub subject: IpAddr,
+    /// The address of the answer, of the same family.
+    pub address: IpAddr,
+    /// What the address is to the endpoint.
+    pub identity: u32,
+    /// When it is forgotten.
+    pub until: Timestamp,
+    /// The names, in lower case and with a space between them; kept beside the element for
+    /// whoever lists it, and for the daemon's next start.
+    pub names: String,
 }
 
 /// What policies say of the flows of an endpoint in a direction. Of several that fit, the
@@ -134,6 +154,8 @@ pub enum ElementKey {
     Publish(IpAddr, Protocol, u16),
     /// A key of a map of identities.
     Identity(IpAddr),
+    /// A key of a map of addresses by name.
+    Named(IpAddr, IpAddr),
     /// A key of a map of decisions.
     Decision(Direction, IpAddr, Option<u32>, Option<Match>),
 }
@@ -147,6 +169,7 @@ impl Element {
                 ElementKey::Publish(*host, *protocol, *port)
             }
             Self::Identity(address, _) => ElementKey::Identity(*address),
+            Self::Named(of) => ElementKey::Named(of.subject, of.address),
             Self::Decision(of) => ElementKey::Decision(of.direction, of.subject, of.peer, of.what),
             set => ElementKey::Set(set.clone()),
         }
@@ -192,6 +215,8 @@ impl Element {
             Self::AllowFrom(IpAddr::V4(_), ..) => "allow-from4",
             Self::AllowFrom(IpAddr::V6(_), ..) => "allow-from6",
             Self::Decision(of) => of.set(),
+            Self::Named(NamedAddress { subject: IpAddr::V4(_), .. }) => "named4",
+            Self::Named(NamedAddress { subject: IpAddr::V6(_), .. }) => "named6",
             Self::Publish { host: IpAddr::V4(host), .. } => {
                 if host.is_unspecified() {
                     "publish4-any"
@@ -294,6 +319,9 @@ impl fmt::Display for Element {
                 write!(f, "{ip} . {protocol} . {port} . {from}")
             }
             Self::Decision(of) => write!(f, "{of}"),
+            Self::Named(NamedAddress { subject, address, identity, names, until: _ }) => {
+                write!(f, "{subject} . {address} is {identity:#x} ({names})")
+            }
             Self::Link { from, to, protocol, port } => {
                 write!(f, "{from} . {to} . {protocol} . {port}")
             }

@@ -19,7 +19,7 @@ use crate::mac::MacAddr;
 use crate::name::IfName;
 use crate::network::Family;
 
-pub use element::{Decision, Element, ElementKey, Verdict};
+pub use element::{Decision, Element, ElementKey, NamedAddress, Verdict};
 pub use set::ResourceSet;
 
 /// Whose a resource is.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use postern_model::id::NetworkId;
 use postern_model::name::{Labels, Name};
-use postern_model::policy::{Cidr, Entity, Peer};
+use postern_model::policy::{Cidr, DomainPattern, Entity, Peer};
 use postern_model::port::{PortRange, Protocol};
 
 /// A number by which the kernel knows a [`Class`].
@@ -31,6 +31,14 @@ pub enum Class {
     Gateway,
     /// An endpoint's.
     Endpoint(EndpointClass),
+    /// Of the world, and asked for by a name that some rule allows: so it is to the
+    /// endpoint that asked, and to nobody else.
+    Named {
+        /// The names of rules that it was asked for by.
+        domains: BTreeSet<DomainPattern>,
+        /// The prefixes of rules that it is in.
+        cidrs: BTreeSet<Cidr>,
+    },
 }
 
 /// What is known of an endpoint's address.
@@ -56,8 +64,11 @@ impl Class {
     /// network, that network is not looked at here; see `is_relative`.
     pub fn is(&self, peer: &Peer, networks: &BTreeMap<NetworkId, Labels>) -> bool {
         match (self, peer) {
-            (Self::World(cidrs), Peer::Cidr(cidr)) => cidrs.contains(cidr),
-            (Self::World(_), Peer::Entity(Entity::World))
+            (Self::World(cidrs) | Self::Named { cidrs, .. }, Peer::Cidr(cidr)) => {
+                cidrs.contains(cidr)
+            }
+            (Self::Named { domains, .. }, Peer::Domain(domain)) => domains.contains(domain),
+            (Self::World(_) | Self::Named { .. }, Peer::Entity(Entity::World))
             | (Self::Host | Self::Gateway, Peer::Entity(Entity::Host))
             | (Self::Gateway, Peer::Entity(Entity::Gateway))
             | (Self::Endpoint(_), Peer::Entity(Entity::SameNetwork | Entity::AllEndpoints)) => true,
@@ -156,9 +167,10 @@ impl Identities {
         self.classes.get(&number)
     }
 
-    /// Those of some classes.
+    /// Those of some classes; without those by name, which are nothing to most endpoints.
     pub(super) fn of(&self, is: impl Fn(&Class) -> bool) -> impl Iterator<Item = Identity> {
-        self.classes.iter().filter(move |(_, class)| is(class)).map(|(number, _)| *number)
+        let of = move |class: &Class| !matches!(class, Class::Named { .. }) && is(class);
+        self.classes.iter().filter(move |(_, class)| of(class)).map(|(number, _)| *number)
     }
 }
 

@@ -351,6 +351,7 @@ impl Compiler {
 
     /// Compiles one endpoint anew.
     fn compile(&mut self, id: EndpointId, delta: &mut Delta) {
+        self.reclass(id, delta);
         let Some(member) = self.members.get(&id) else { return };
         let elements = elements::of(self, member);
         let Some(member) = self.members.get_mut(&id) else { return };
@@ -386,7 +387,11 @@ const fn is_common(put: &Put) -> bool {
 }
 
 /// Puts elements in the place of others; whether any changed.
-fn replace(old: &mut BTreeSet<Element>, new: BTreeSet<Element>, delta: &mut Delta) -> bool {
+pub(super) fn replace(
+    old: &mut BTreeSet<Element>,
+    new: BTreeSet<Element>,
+    delta: &mut Delta,
+) -> bool {
     let before = delta.remove.len() + delta.add.len();
     delta.remove.extend(old.difference(&new).cloned());
     delta.add.extend(new.difference(old).cloned());

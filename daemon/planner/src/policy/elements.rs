@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use postern_model::network::Family;
-use postern_model::policy::{Action, Direction, Match, Mode, Peer, Policy, PolicyPort, Rule};
+use postern_model::policy::{Action, Direction, Match, Mode, Peer, Policy, PolicyPort, Rule, Tier};
 use postern_model::port::Protocol;
 use postern_model::resource::{Decision, Element, Verdict};
 
@@ -89,12 +89,37 @@ pub(super) fn lines(
         isolated: isolating(selecting(), direction),
         policed: selecting().any(|policy| policy.spec.directions.contains(&direction)),
     };
+    if direction == Direction::Egress {
+        lines.lines.extend(selecting().find(|policy| by_name(policy)).map(one_resolver));
+    }
     for policy in selecting() {
         for (index, rule) in policy.spec.rules(direction).unwrap_or_default().iter().enumerate() {
             lines.lines.extend(line_of(compiler, member, place, (policy, rule, index)));
         }
     }
     lines
+}
+
+/// Whether a policy lets its subjects reach something by name.
+fn by_name(policy: &Policy) -> bool {
+    let rules = policy.spec.rules(Direction::Egress).unwrap_or_default();
+    rules.iter().flat_map(|rule| &rule.peers).any(|peer| matches!(peer, Peer::Domain(_)))
+}
+
+/// Who reaches something by name asks the daemon's resolver, which alone is believed, and
+/// no other one: not by DNS (port 53), nor by DNS over TLS or QUIC (port 853, RFC 7858 and
+/// RFC 9250).
+fn one_resolver(policy: &Policy) -> Line {
+    let ports = [Protocol::Tcp, Protocol::Udp].into_iter().flat_map(|protocol| {
+        [53, 853].map(|port| Match { protocol: protocol.number(), first: port, last: port })
+    });
+    Line {
+        tier: Tier::Admin,
+        action: Action::Reject,
+        peers: None,
+        ports: Some(Ports { fixed: ports.collect(), named: Vec::new() }),
+        cause: Cause { policy: policy.name.to_string(), rule: None },
+    }
 }
 
 /// One rule as a line; none if it means nobody.
@@ -115,13 +140,21 @@ fn line(
     (address, direction): (IpAddr, Direction),
     (policy, rule, cause): (&Policy, &Rule, Cause),
 ) -> Option<Line> {
-    let action = if policy.spec.tier == postern_model::policy::Tier::App {
-        Action::Accept
+    let action = if policy.spec.tier == Tier::App { Action::Accept } else { rule.action };
+    let own = if direction == Direction::Egress {
+        member.own_identities(address)
     } else {
-        rule.action
+        BTreeSet::new()
     };
     let peers = (!rule.peers.is_empty()).then(|| {
-        rule.peers.iter().flat_map(|peer| standing(compiler, member, peer)).collect::<BTreeSet<_>>()
+        let stands = rule.peers.iter().flat_map(|peer| standing(compiler, member, peer));
+        let is = |identity: &Identity| {
+            let class = compiler.identities.class(*identity);
+            class.is_some_and(|class| {
+                rule.peers.iter().any(|peer| class.is(peer, &compiler.networks))
+            })
+        };
+        stands.chain(own.into_iter().filter(is)).collect::<BTreeSet<_>>()
     });
     let ports = (!rule.ports.is_empty()).then(|| ports(member, address, direction, &rule.ports));
     let nobody = peers.as_ref().is_some_and(BTreeSet::is_empty);

@@ -79,6 +79,9 @@ impl Compiler {
         let mut decided: Option<Tier> = None;
         let lines = elements::lines(self, member, (address, direction), CarriedOut::Enforced);
         let isolated = lines.isolated.is_some();
+        if lines.closes(flow.what) {
+            decided = Some(Tier::Baseline);
+        }
         let policies = member.policies.iter().filter_map(|place| self.policies.get(place));
         for policy in policies.map(|selecting| &selecting.policy) {
             let audit = policy.spec.mode == Mode::Audit;
@@ -136,16 +139,6 @@ impl Compiler {
         }
     }
 
-    fn subject(&self, flow: &Flow, direction: Direction) -> Option<(&Member, IpAddr, Identity)> {
-        let (subject, peer) = match direction {
-            Direction::Egress => (flow.from, flow.to),
-            Direction::Ingress => (flow.to, flow.from),
-        };
-        let address = subject.address()?;
-        let member = self.members.get(self.by_address.get(&address)?)?;
-        Some((member, address, self.identity(peer)))
-    }
-
     /// The elements that the kernel's lookups for the flow come upon.
     fn deciding(&self, flow: &Flow) -> Vec<Element> {
         let mut elements = Vec::new();
@@ -167,6 +160,7 @@ impl Compiler {
             };
             elements.extend(member.elements.iter().filter(used).cloned());
         }
+        elements.extend(self.named_element(flow));
         elements.sort();
         elements.dedup();
         elements

@@ -84,7 +84,7 @@ fn flows_of<'a>(
         .filter(move |(_, peer)| *peer != own.1)
         .flat_map(move |peer| [(own.clone(), peer.clone()), (peer, own.clone())]);
     ends.flat_map(move |((from_name, from), (to_name, to))| {
-        let flow = move |what| Flow { from, to, family, what, published: false };
+        let flow = move |what| Flow { from, to, family, what, published: false, begins: None };
         let named = move |what| (from_name.clone(), to_name.clone(), flow(what));
         kinds.clone().into_iter().map(named)
     })

@@ -8,12 +8,14 @@ use postern_model::network::{Family, Network};
 use postern_model::policy::{Direction, Selection};
 use postern_model::port::Protocol;
 use postern_model::resource::Element;
+use postern_model::time::Timestamp;
 use postern_model::topology::Topology;
 
 use super::class::{HOST, Identity, WORLD};
 use super::compiler::Compiler;
 use super::elements::{self, CarriedOut};
 use super::line::{Cause, Outcome};
+use super::member::Member;
 use crate::links;
 use crate::view::View;
 
@@ -31,6 +33,9 @@ pub struct Flow {
     pub what: Selection,
     /// Whether it came by a published port.
     pub published: bool,
+    /// When it begins; none of one that has begun: what names stood for then it may go on
+    /// with, though they are forgotten now.
+    pub begins: Option<Timestamp>,
 }
 
 /// One end of a flow.
@@ -121,15 +126,29 @@ impl Compiler {
     }
 
     fn said(&self, flow: &Flow, direction: Direction, which: CarriedOut) -> Option<Said> {
+        let (member, address, peer) = self.subject(flow, direction)?;
+        let lines = elements::lines(self, member, (address, direction), which);
+        let (outcome, cause) = lines.judge(Some(peer), Some(flow.what), self);
+        Some(Said { outcome, cause })
+    }
+
+    /// Whose policies are asked in a direction, and what the other end is to it.
+    pub(super) fn subject(
+        &self,
+        flow: &Flow,
+        direction: Direction,
+    ) -> Option<(&Member, IpAddr, Identity)> {
         let (subject, peer) = match direction {
             Direction::Egress => (flow.from, flow.to),
             Direction::Ingress => (flow.to, flow.from),
         };
         let address = subject.address()?;
         let member = self.members.get(self.by_address.get(&address)?)?;
-        let lines = elements::lines(self, member, (address, direction), which);
-        let (outcome, cause) = lines.judge(Some(self.identity(peer)), Some(flow.what), self);
-        Some(Said { outcome, cause })
+        let named = match direction {
+            Direction::Egress => self.by_name(flow).map(|resolved| resolved.identity),
+            Direction::Ingress => None,
+        };
+        Some((member, address, named.unwrap_or_else(|| self.identity(peer))))
     }
 
     /// The identity of one end.

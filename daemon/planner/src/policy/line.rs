@@ -85,6 +85,13 @@ pub(super) trait Named {
 }
 
 impl Lines {
+    /// Whether what comes before every rule decides: a line of no rule.
+    pub(super) fn closes(&self, what: Selection) -> bool {
+        let first = self.lines.first().filter(|line| line.cause.rule.is_none());
+        let ports = first.and_then(|line| line.ports.as_ref());
+        ports.is_some_and(|ports| ports.fixed.iter().any(|one| one.contains(what)))
+    }
+
     /// What a line matches of a peer; none if it matches everything.
     pub(super) fn matches(
         line: &Line,

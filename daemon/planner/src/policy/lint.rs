@@ -1,6 +1,6 @@
 //! What is odd about a policy, though it can be carried out.
 
-use postern_model::policy::{Direction, Policy, PolicyPort, Rule, Tier, TransportProtocol};
+use postern_model::policy::{Direction, Peer, Policy, PolicyPort, Rule, Tier, TransportProtocol};
 
 use super::class::{Class, is_relative};
 use super::compiler::Compiler;
@@ -68,7 +68,9 @@ impl Compiler {
         rule: &'a Rule,
     ) -> impl Iterator<Item = String> + 'a {
         let networks = self.networks_of(policy);
-        rule.peers.iter().filter_map(move |peer| {
+        // What a name stands for is known when somebody asks for it.
+        let known = rule.peers.iter().filter(|peer| !matches!(peer, Peer::Domain(_)));
+        known.filter_map(move |peer| {
             let standing = self.peers.get(peer)?;
             let near = |number| {
                 let network = self.identities.class(number).and_then(Class::network);

@@ -13,6 +13,7 @@ use postern_model::topology::Topology;
 
 use super::class::{Class, EndpointClass, Identity, NamedPort, holding};
 use super::compiler::{Compiler, Delta, Dirty, Place};
+use super::named::Resolved;
 use super::relevance::Relevance;
 
 /// A joined endpoint.
@@ -25,6 +26,8 @@ pub(super) struct Member {
     pub(super) ports: Vec<NamedPort>,
     /// The identity of each address.
     pub(super) identities: Vec<(IpAddr, Identity)>,
+    /// What it asked for by name: from which of its addresses, to which one.
+    pub(super) named: BTreeMap<(IpAddr, IpAddr), Resolved>,
     /// The policies that select it.
     pub(super) policies: BTreeSet<Place>,
     /// What it was compiled to last.
@@ -45,6 +48,7 @@ impl Member {
             addresses: endpoint.addresses.iter().map(IpNetwork::ip).collect(),
             ports: named.collect(),
             identities: Vec::new(),
+            named: BTreeMap::new(),
             policies: BTreeSet::new(),
             elements: BTreeSet::new(),
         }
@@ -103,8 +107,13 @@ impl Compiler {
                 selecting.subjects.remove(&id);
             }
         }
-        if let Some(old) = old {
+        if let Some(mut old) = old {
             member.elements = old.elements;
+            // Who comes after it at an address inherits nothing.
+            let gone = |at: &(IpAddr, IpAddr)| !member.addresses.contains(&at.0);
+            let stays = old.named.extract_if(.., |at, _| !gone(at)).collect();
+            member.named = stays;
+            self.forget_names(old.named, delta);
             for (address, identity) in old.identities {
                 if !member.addresses.contains(&address) {
                     self.by_address.remove(&address);
@@ -137,6 +146,7 @@ impl Compiler {
             }
         }
         dirty.subjects.remove(&id);
+        self.forget_names(member.named, delta);
         if member.elements.iter().any(|element| matches!(element, Element::Policed(..))) {
             self.unpolice(member.network, delta);
         }

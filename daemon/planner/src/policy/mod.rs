@@ -14,6 +14,7 @@ mod judge;
 mod line;
 mod lint;
 mod member;
+mod named;
 mod pieces;
 mod ranges;
 mod relevance;
@@ -25,6 +26,7 @@ pub use impact::{Impact, PairChange, impact};
 pub use judge::{Default, Flow, INTERNAL, Judgement, Party, Said, UNPUBLISHED};
 pub use line::{Cause, Outcome};
 pub use lint::{Lint, LintKind};
+pub use named::{Answer, NameLimits, Resolution};
 
 #[cfg(test)]
 mod tests;

@@ -55,7 +55,10 @@ impl Relevance {
                 .ports
                 .iter()
                 .any(|(protocol, name, _)| self.ports.contains_key(&(*protocol, name.clone())))
-            || self.cidrs.keys().any(|cidr| member.addresses.iter().any(|ip| cidr.contains(*ip)))
+            || self.cidrs.keys().any(|cidr| {
+                let named = member.named.keys().map(|(_, address)| address);
+                member.addresses.iter().chain(named).any(|ip| cidr.contains(*ip))
+            })
     }
 
     fn of(policy: &Policy) -> Self {

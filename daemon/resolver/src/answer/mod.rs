@@ -222,7 +222,7 @@ fn reversed(name: &Name, text: &str) -> Option<IpAddr> {
 }
 
 /// A name in lower case and without its last dot, if all of its characters are plain.
-fn text(name: &Name) -> Option<String> {
+pub(crate) fn text(name: &Name) -> Option<String> {
     let mut text = String::with_capacity(name.len());
     for label in name.iter() {
         if !text.is_empty() {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::handle::Pending;
 use super::{Door, Shared};
+use crate::gate::{Withheld, addresses};
 use crate::message::{Ask, Transport};
 use crate::upstream::{Boarding, Landed, Seated, Take, resolve};
 
@@ -46,8 +47,31 @@ impl Door {
 
     async fn wait(&self, mut seated: Seated, ask: &Ask, transport: Transport, out: &mut Vec<u8>) {
         match seated.landed().await {
-            Landed::Answer(bytes, age) => self.pass_on(ask, &bytes, age, transport, out),
-            Landed::Failed => self.fail(ask, transport, out),
+            Landed::Answer(bytes, age) if self.lets_through(ask, &bytes, age).await => {
+                self.pass_on(ask, &bytes, age, transport, out);
+            }
+            Landed::Answer(..) | Landed::Failed => self.fail(ask, transport, out),
+        }
+    }
+
+    /// Waits until the addresses of an answer may be reached.
+    async fn lets_through(&self, ask: &Ask, bytes: &[u8], age: Duration) -> bool {
+        let Some((gate, name)) = self.gate_of(&ask.query.name) else { return true };
+        let addresses = addresses(bytes, age);
+        if addresses.is_empty() {
+            return true;
+        }
+        let tally = &self.shared.tally;
+        match gate.admit(self.sandbox, name, addresses).await {
+            Ok(evicted) => {
+                tally.admitted.add();
+                (0..evicted).for_each(|_| tally.evicted.add());
+                true
+            }
+            Err(Withheld) => {
+                tally.withheld.add();
+                false
+            }
         }
     }
 }

@@ -113,7 +113,9 @@ impl Door {
             checking_disabled: ask.client.metadata.checking_disabled,
         };
         let key = Key { servers, question };
-        if let Some((bytes, age)) = self.shared.recall(&key) {
+        // What has to be let through has to wait, also if it is known already.
+        let waits = self.gate_of(&key.question.name).is_some();
+        if let Some((bytes, age)) = self.shared.recall(&key).filter(|_| !waits) {
             self.shared.tally.cached.add();
             self.pass_on(&ask, &bytes, age, transport, out);
             return Outcome::Reply;

@@ -7,9 +7,10 @@ mod udp;
 
 use std::io;
 use std::net::{TcpListener as StdTcpListener, UdpSocket};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use hickory_proto::rr::Name;
 use postern_model::id::SandboxId;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -18,6 +19,7 @@ use tokio::task::AbortHandle;
 use crate::cache::Cache;
 use crate::counters::Tally;
 use crate::directory::Directory;
+use crate::gate::{self, NameGate};
 use crate::host_file::HostFile;
 use crate::limits::{Limits, ResolverOptions};
 use crate::upstream::{Flights, Health, Key};
@@ -36,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) host_file: HostFile,
     pub(crate) limits: Limits,
     pub(crate) tally: Tally,
+    pub(crate) gate: OnceLock<Arc<dyn NameGate>>,
 }
 
 impl Shared {
@@ -50,6 +53,7 @@ impl Shared {
             host_file: HostFile::new(host_file),
             limits,
             tally: Tally::default(),
+            gate: OnceLock::new(),
         }
     }
 
@@ -81,6 +85,13 @@ impl Door {
             sandbox,
             warned: Mutex::new(None),
         }
+    }
+
+    /// The gate that answers for a name have to go through, and the name as it knows it.
+    fn gate_of(&self, name: &Name) -> Option<(&Arc<dyn NameGate>, String)> {
+        let gate = self.shared.gate.get()?;
+        let name = gate::plain(name)?;
+        gate.concerns(self.sandbox, &name).then_some((gate, name))
     }
 
     /// Counts a loop, and tells of it.

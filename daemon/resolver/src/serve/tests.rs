@@ -1,4 +1,5 @@
 mod garbage;
+mod gated;
 mod names;
 mod others;
 mod world;

@@ -11,13 +11,13 @@ use postern_model::refusal::Refusal;
 use postern_model::resource::Element;
 use postern_model::topology::Topology;
 use postern_planner::policy::{
-    Came, Compiler, Default, Explanation, Flow, INTERNAL, Judgement, Looked, Outcome, Party, Said,
-    UNPUBLISHED,
+    Came, Cause, Compiler, Default, Explanation, Flow, INTERNAL, Judgement, Looked, Outcome, Party,
+    Said, UNPUBLISHED,
 };
 use postern_server::{EndFacts, ExplanationFacts, LookedFacts, SideFacts};
 
 use super::state::State;
-use super::{Ledger, check, outcome};
+use super::{Ledger, check, now, outcome};
 
 impl<K: Kernel> Ledger<K> {
     /// Explains a flow, and looks at what the kernel has of it.
@@ -68,7 +68,14 @@ fn explain(
     };
     let (from, to) = (end(0, &intent.from), end(1, &intent.to));
     let what = selection(&intent.what, family, to.endpoint)?;
-    let flow = Flow { from: from.party, to: to.party, family, what, published: intent.published };
+    let flow = Flow {
+        from: from.party,
+        to: to.party,
+        family,
+        what,
+        published: intent.published,
+        begins: Some(now()),
+    };
     let Explanation { judgement, audited, egress, ingress, elements } =
         compiler.explain(topology, &flow);
     let facts = ExplanationFacts {
@@ -77,7 +84,7 @@ fn explain(
         would_allow: remedies(&judgement, &intent.what, (&from, &to)),
         published_at: published_at(to.endpoint, what),
         from: facts(topology, compiler, &from),
-        to: facts(topology, compiler, &to),
+        to: EndFacts { names: compiler.names_of(&flow), ..facts(topology, compiler, &to) },
         default: match judgement.default {
             Default::Passes(why) => (true, why),
             Default::Drops(why) => (false, why),
@@ -235,6 +242,7 @@ fn facts(topology: &Topology, compiler: &Compiler, end: &End<'_>) -> EndFacts {
         sandbox: sandbox.unwrap_or_default(),
         labels,
         identity,
+        names: Vec::new(),
     }
 }
 
@@ -263,6 +271,13 @@ fn reason(judgement: &Judgement) -> String {
     if !passes {
         for (said, direction) in sides {
             let Some(said) = said else { continue };
+            if let (Outcome::Reject, Some(Cause { policy, rule: None })) =
+                (said.outcome, &said.cause)
+            {
+                return format!(
+                    "rejected by policy `{policy}`: it has names, and those are asked of the daemon's resolver alone"
+                );
+            }
             let word = match said.outcome {
                 Outcome::Deny => "denied",
                 Outcome::Reject => "rejected",

@@ -11,6 +11,7 @@ mod check;
 mod endpoints;
 mod explain;
 mod feed;
+mod gate;
 mod holding;
 mod links;
 mod locks;
@@ -41,6 +42,7 @@ use postern_model::refusal::{Class, Refusal};
 use postern_model::sandbox::Sandbox;
 use postern_model::time::Timestamp;
 use postern_model::topology::{Change, Put, RequestRecord, Topology};
+use postern_planner::policy::{Delta, NameLimits};
 use postern_planner::pools::Pool;
 use postern_plugin::DriverHost;
 use postern_resolver::Resolver;
@@ -65,6 +67,8 @@ pub struct LedgerOptions {
     pub mtu: u32,
     /// Where ports are published when a request names no address.
     pub publish_address: Option<IpAddr>,
+    /// How what names stand for is kept.
+    pub names: NameLimits,
     /// How long a freed address rests.
     pub address_rest: Duration,
     /// Where namespaces are pinned.
@@ -159,6 +163,7 @@ impl<K: Kernel> Ledger<K> {
             started: now(),
         }));
         ledger.0.note_namespaces();
+        ledger.guard_names();
         ledger
     }
 }
@@ -233,16 +238,29 @@ impl<K: Kernel> Core<K> {
             uid,
         });
         let change = Change { generation, puts: puts(generation), events, request };
-        self.store.commit(&change).map_err(|error| outcome::internal("STORE_FAILED", &error))?;
+        let compiled = state.compile(&change.puts);
+        let accepted = compiled.as_ref().map_or(Ok(()), policies::check_size).and_then(|()| {
+            let stored = self.store.commit(&change);
+            stored.map_err(|error| outcome::internal("STORE_FAILED", &error))
+        });
+        if let Err(refusal) = accepted {
+            compiled.into_iter().for_each(|delta| state.revert(&change.puts, delta));
+            return Err(refusal);
+        }
         generations.iter().for_each(|generation| self.feed.begin(*generation));
-        let pending = Some(self.take(&mut state, &change, plan));
+        let pending = Some(self.take(&mut state, &change, (plan, compiled)));
         Ok(Committed { generations, request_id, pending })
     }
 
     /// Takes over what the store has: in memory, in the names that sandboxes are told, and,
     /// in the order of changes, in the kernel's elements.
-    fn take(&self, state: &mut State, change: &Change, plan: &Plan) -> Pending {
-        let delta = state.apply(change);
+    fn take(
+        &self,
+        state: &mut State,
+        change: &Change,
+        (plan, compiled): (&Plan, Option<Delta>),
+    ) -> Pending {
+        let delta = state.apply(change, compiled);
         self.resolver.apply(&change.puts);
         Pending::begin(&self.kernel, state, plan.clone(), delta)
     }
@@ -301,7 +319,7 @@ impl<K: Kernel> Core<K> {
                 tracing::error!(error = chain(&error), "a withdrawal was not written");
             }
             self.feed.begin(generation);
-            let pending = self.take(&mut state, &change, cleanup);
+            let pending = self.take(&mut state, &change, (cleanup, None));
             drop(state);
             self.feed.settle(generation);
             pending

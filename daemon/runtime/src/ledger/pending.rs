@@ -141,5 +141,6 @@ pub(super) fn flow(tracked: &Tracked, host: &BTreeSet<IpAddr>) -> Flow {
         family: Family::of(tracked.server()),
         what,
         published: tracked.is_translated(),
+        begins: None,
     }
 }

@@ -87,12 +87,16 @@ impl<K: Kernel> Ledger<K> {
         if new.spec.expires.is_some_and(|expires| expires <= now()) {
             return Err(Refusal::field("spec.expire_time", "is past"));
         }
-        let back = old.clone().map_or(Put::PolicyGone(new.id), |old| Put::Policy(Box::new(old)));
-        let trial = core.state().try_policy(&new, &back, validate_only);
-        check_size(&trial.delta)?;
         if validate_only {
+            let (topology, before) = {
+                let state = core.state();
+                (state.topology().clone(), state.policies().clone())
+            };
+            let trial = Trial::of((&topology, &before), &new, old.as_ref());
+            check_size(&trial.delta)?;
             return core.rehearsed(new, trial).await;
         }
+        let back = old.clone().map_or(Put::PolicyGone(new.id), |old| Put::Policy(Box::new(old)));
         let action = if old.is_some() { Action::Updated } else { Action::Created };
         let about = vec![draft(&new, action, retry)];
         let mut committed = core.commit(about, &Plan::default(), |generation| {
@@ -196,11 +200,11 @@ impl<K: Kernel> Core<K> {
             let state = self.state();
             let cut = flows.iter().filter(|tracked| {
                 let flow = pending::flow(tracked, &host);
-                after.as_ref().is_some_and(|after| !after.judge(state.topology(), &flow).passes)
+                !after.judge(state.topology(), &flow).passes
             });
             cut.map(ToString::to_string).collect()
         };
-        let Impact { changes, truncated } = impact.unwrap_or_default();
+        let Impact { changes, truncated } = impact;
         let object = PolicyFacts {
             policy,
             subjects,
@@ -241,7 +245,7 @@ fn check_revision(name: &str, wanted: Option<u64>, old: Option<&Policy>) -> Resu
     }
 }
 
-fn check_size(delta: &Delta) -> Result<(), Refusal> {
+pub(super) fn check_size(delta: &Delta) -> Result<(), Refusal> {
     let needed = delta.add.len();
     if needed <= ELEMENTS_MAX {
         return Ok(());

@@ -120,6 +120,7 @@ impl<K: Kernel> Ledger<K> {
                 tracing::warn!(%address, %port, %error, "a published port is held by another process");
             }
         }
+        core.adopt_names().await?;
         let Repairs { done, .. } = self.repair().await?;
         let changes = done.steps.len() + done.add.len() + done.remove.len();
         tracing::info!(changes, "kernel state taken over");
@@ -175,6 +176,7 @@ impl<K: Kernel> Ledger<K> {
         while let Some(of) = repaired.next().await {
             repairs.absorb(of);
         }
+        core.mend_names().await?;
         // Namespaces that were gone have been made anew.
         core.note_namespaces();
         Ok(repairs)

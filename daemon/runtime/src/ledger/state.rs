@@ -12,11 +12,12 @@ use postern_model::mac::MacAddr;
 use postern_model::network::{Family, Network};
 use postern_model::policy::Policy;
 use postern_model::refusal::{Class, Refusal};
+use postern_model::resource::{Element, NamedAddress};
 use postern_model::sandbox::NamespaceIdentity;
 use postern_model::time::Timestamp;
 use postern_model::topology::{Change, Lease, Put, Topology};
 use postern_planner::ipam::{AddressSpace, ClaimError};
-use postern_planner::policy::{Compiler, Delta, Impact, Lint, impact};
+use postern_planner::policy::{Answer, Compiler, Delta, Impact, Lint, NameLimits, impact};
 
 /// The records and their derived indexes, behind one short lock.
 #[derive(Debug, Default)]
@@ -45,9 +46,30 @@ pub(crate) struct Trial {
     pub(crate) subjects: Vec<String>,
     pub(crate) lints: Vec<Lint>,
     /// Which pairs it changes.
-    pub(crate) impact: Option<Impact>,
+    pub(crate) impact: Impact,
     /// Everything as it would be.
-    pub(crate) after: Option<Compiler>,
+    pub(crate) after: Compiler,
+}
+
+impl Trial {
+    /// What a policy would come to. All pairs are looked at: on a copy of everything, so
+    /// that nobody waits.
+    pub(crate) fn of(
+        (topology, before): (&Topology, &Compiler),
+        policy: &Policy,
+        old: Option<&Policy>,
+    ) -> Self {
+        let mut after = before.clone();
+        let delta = after.update(topology, &[Put::Policy(Box::new(policy.clone()))]);
+        let forms: Vec<&Policy> = std::iter::once(policy).chain(old).collect();
+        Self {
+            subjects: after.subjects(policy),
+            lints: after.lint(policy),
+            impact: impact(topology, (before, &after), &forms),
+            after,
+            delta,
+        }
+    }
 }
 
 impl State {
@@ -93,39 +115,87 @@ impl State {
         &self.policies
     }
 
-    /// What a policy would come to. `back` puts things back as they were. Only if it is to
-    /// be `whole` are all pairs looked at: that costs a copy of everything.
-    pub(crate) fn try_policy(&mut self, policy: &Policy, back: &Put, whole: bool) -> Trial {
-        let before = whole.then(|| self.policies.clone());
-        let put = Put::Policy(Box::new(policy.clone()));
-        let delta = self.policies.update(&self.topology, &[put]);
-        let mut forms = vec![policy];
-        if let Put::Policy(old) = back {
-            forms.push(old);
-        }
-        let trial = Trial {
-            subjects: self.policies.subjects(policy),
-            lints: self.policies.lint(policy),
-            impact: before
-                .as_ref()
-                .map(|before| impact(&self.topology, (before, &self.policies), &forms)),
-            after: whole.then(|| self.policies.clone()),
-            delta,
+    /// What its end would come to, on a copy of everything.
+    pub(crate) fn try_without_policy(&self, policy: &Policy) -> Delta {
+        self.policies.clone().update(&self.topology, &[Put::PolicyGone(policy.id)])
+    }
+
+    /// Compiles a change of policies that the store has not accepted yet; none of one that
+    /// is about something else. [`State::revert`] takes it back.
+    pub(crate) fn compile(&mut self, puts: &[Put]) -> Option<Delta> {
+        let of_policies = |put: &Put| matches!(put, Put::Policy(_) | Put::PolicyGone(_));
+        let only = puts.iter().all(of_policies);
+        only.then(|| self.policies.update(&self.topology, puts))
+    }
+
+    /// Takes a change back that was compiled and not applied.
+    pub(crate) fn revert(&mut self, puts: &[Put], delta: Delta) {
+        let back = |put: &Put| {
+            let id = match put {
+                Put::Policy(policy) => policy.id,
+                Put::PolicyGone(id) => *id,
+                _ => return None,
+            };
+            let old = self.topology.policy(id).cloned();
+            Some(old.map_or(Put::PolicyGone(id), |old| Put::Policy(Box::new(old))))
         };
-        drop(self.policies.update(&self.topology, std::slice::from_ref(back)));
-        trial
+        let back: Vec<Put> = puts.iter().filter_map(back).collect();
+        drop(self.policies.update(&self.topology, &back));
+        // What names stood for is not to be found in any record.
+        let named = delta.remove.into_iter().filter_map(|element| match element {
+            Element::Named(named) => Some(named),
+            _ => None,
+        });
+        drop(self.policies.adopt(named.collect()));
     }
 
-    /// What its end would come to.
-    pub(crate) fn try_without_policy(&mut self, policy: &Policy) -> Delta {
-        let delta = self.policies.update(&self.topology, &[Put::PolicyGone(policy.id)]);
-        let back = Put::Policy(Box::new(policy.clone()));
-        drop(self.policies.update(&self.topology, &[back]));
-        delta
+    /// Whether rules let a sandbox reach something by this name.
+    pub(crate) fn asks_for(&self, sandbox: SandboxId, name: &str) -> bool {
+        let mut joined = self.topology.endpoints_of_sandbox(sandbox);
+        joined.any(|endpoint| self.policies.asks_for(endpoint.id, name))
     }
 
-    /// Applies a change that the store has accepted; returns what it does to policies.
-    pub(crate) fn apply(&mut self, change: &Change) -> Delta {
+    /// Notes what a sandbox is told; returns what is to be in force first, and how many
+    /// older addresses have to make room.
+    pub(crate) fn resolve(
+        &mut self,
+        sandbox: SandboxId,
+        answer: &Answer,
+        (limits, now): (NameLimits, Timestamp),
+    ) -> (Delta, usize) {
+        let (mut delta, mut evicted) = (Delta::default(), 0);
+        for endpoint in self.topology.endpoints_of_sandbox(sandbox) {
+            let of = self.policies.resolve(endpoint.id, answer, (limits, now));
+            delta.remove.extend(of.delta.remove);
+            delta.add.extend(of.delta.add);
+            evicted += of.evicted;
+        }
+        (delta, evicted)
+    }
+
+    /// Takes over what the kernel holds of an earlier life.
+    pub(crate) fn adopt_names(&mut self, held: Vec<NamedAddress>) {
+        drop(self.policies.adopt(held));
+    }
+
+    /// What to remove and to add, for the kernel to hold what names stand for.
+    pub(crate) fn differing_names(
+        &self,
+        held: Vec<NamedAddress>,
+        now: Timestamp,
+    ) -> (Vec<Element>, Vec<Element>) {
+        let at = |of: &NamedAddress| (of.subject, of.address, of.identity);
+        let held: HashMap<_, _> = held.into_iter().map(|of| (at(&of), of)).collect();
+        let mut wanted: HashMap<_, _> = self.policies.named(now).map(|of| (at(&of), of)).collect();
+        let gone = held.iter().filter(|(at, _)| !wanted.contains_key(at));
+        let remove = gone.map(|(_, of)| Element::Named(of.clone())).collect();
+        wanted.retain(|at, _| !held.contains_key(at));
+        (remove, wanted.into_values().map(Element::Named).collect())
+    }
+
+    /// Applies a change that the store has accepted; returns what it does to policies, or
+    /// what it was compiled to already.
+    pub(crate) fn apply(&mut self, change: &Change, compiled: Option<Delta>) -> Delta {
         for put in &change.puts {
             match put {
                 Put::Network(network) => self.add_spaces(network),
@@ -151,7 +221,7 @@ impl State {
             }
         }
         self.topology.apply(change);
-        self.policies.update(&self.topology, &change.puts)
+        compiled.unwrap_or_else(|| self.policies.update(&self.topology, &change.puts))
     }
 
     /// Finds addresses and a MAC for a new endpoint and keeps them for it. Also returns

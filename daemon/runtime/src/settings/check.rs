@@ -2,14 +2,20 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use postern_model::network::special_purpose;
+use postern_planner::policy::NameLimits;
 use postern_planner::prefix;
 use postern_resolver::Limits;
 
 use super::{BridgeSettings, SettingsError};
 
+/// A day, in seconds: no address is held longer for the floor's sake.
+const NAME_TTL_MAX: u64 = 24 * 60 * 60;
+/// No name has more addresses for one endpoint.
+const NAME_ADDRESSES_MAX: usize = 1_000;
 /// No limit of the resolver is higher.
 const LIMIT_MAX: usize = 1 << 20;
 
@@ -31,6 +37,22 @@ pub(super) fn limits(given: &[LimitSetting]) -> Result<Limits, SettingsError> {
         }
     }
     Ok(limits)
+}
+
+/// How names in policies are dealt with.
+pub(super) fn names(
+    floor: Option<u64>,
+    addresses: Option<usize>,
+) -> Result<NameLimits, SettingsError> {
+    let (floor, addresses) = (floor.unwrap_or(60), addresses.unwrap_or(100));
+    if floor > NAME_TTL_MAX {
+        return Err(wrong("name-ttl-min", format!("{floor} is over {NAME_TTL_MAX}")));
+    }
+    if !(1..=NAME_ADDRESSES_MAX).contains(&addresses) {
+        let reason = format!("{addresses} is not from 1 to {NAME_ADDRESSES_MAX}");
+        return Err(wrong("name-addresses", reason));
+    }
+    Ok(NameLimits { floor: Duration::from_secs(floor), addresses })
 }
 
 pub(super) fn absolute(

@@ -165,4 +165,8 @@ settings! {
     dns_tcp_per_sandbox: usize, "POSTERN_DNS_TCP_PER_SANDBOX", "COUNT";
     /// Most answers of DNS servers that are kept for their lifetime, for all sandboxes together; 0 keeps none [default: 4096]
     dns_cache: usize, "POSTERN_DNS_CACHE", "COUNT";
+    /// Seconds that an address may be reached which a policy allows by name, at the least; longer where its TTL is [default: 60]
+    name_ttl_min: u64, "POSTERN_NAME_TTL_MIN", "SECONDS";
+    /// Most addresses of one name that an endpoint may reach by a policy at a time; new ones take the place of old ones [default: 100]
+    name_addresses: usize, "POSTERN_NAME_ADDRESSES", "COUNT";
 }

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnetwork::{Ipv4Network, Ipv6Network};
+use postern_planner::policy::NameLimits;
 use postern_planner::pools::Pool;
 use postern_resolver::ResolverOptions;
 
-use check::{absolute, check_bridge, limits, publish_address, socket_path, wrong};
+use check::{absolute, check_bridge, limits, names, publish_address, socket_path, wrong};
 pub use given::Arguments;
 pub(crate) use given::{GivenSettings, LogFormat};
 
@@ -41,6 +42,8 @@ pub struct Settings {
     pub publish_address: Option<IpAddr>,
     /// How long a freed address rests.
     pub address_rest: Duration,
+    /// How addresses that policies allow by name are kept.
+    pub names: NameLimits,
     /// Default address pools; empty means the built-in ones.
     pub pools: Vec<Pool>,
     /// How sandboxes are told names.
@@ -143,8 +146,10 @@ impl Settings {
                 ("dns-cache", given.dns_cache, |l| &mut l.cache_entries),
             ])?,
         };
+        let names = names(given.name_ttl_min, given.name_addresses)?;
         Ok(Self {
             resolver,
+            names,
             state_dir: absolute("state-dir", given.state_dir, "/var/lib/postern")?,
             run_dir,
             socket,
@@ -221,6 +226,8 @@ mod tests {
         for ip in ["224.0.0.1", "255.255.255.255", "ff02::1", "::1"] {
             assert_eq!(refused(&["--ip", ip]), "ip", "{ip}");
         }
+        assert_eq!(refused(&["--name-ttl-min", "86401"]), "name-ttl-min");
+        assert_eq!(refused(&["--name-addresses", "0"]), "name-addresses");
         for bad in ["base=10.0.0.0/8", "base=10.0.0.1/8,size=24", "size=24", "x"] {
             let arguments = ["posternd", "--default-address-pool", bad];
             assert!(Arguments::try_parse_from(arguments).is_err(), "{bad}");

@@ -97,13 +97,14 @@ pub(crate) fn explanation(facts: ExplanationFacts) -> v1::ExplainResponse {
 }
 
 fn end_out(end: EndFacts) -> v1::ExplainedEnd {
-    let EndFacts { name, address, network, sandbox, labels, identity } = end;
+    let EndFacts { name, address, network, sandbox, labels, identity, names } = end;
     v1::ExplainedEnd {
         name,
         address: address.map(|ip| ip.to_string()).unwrap_or_default(),
         network,
         sandbox,
         labels,
+        names,
         identity,
     }
 }

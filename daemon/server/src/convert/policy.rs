@@ -81,8 +81,8 @@ fn policy_spec(fields: &mut Fields, spec: v1::PolicySpec) -> Option<PolicySpec> 
     }
     let subject = subject(fields, of);
     let directions = directions_in(fields, directions, (!ingress.is_empty(), !egress.is_empty()));
-    let ingress = rules(fields, "spec.ingress", ingress, tier);
-    let egress = rules(fields, "spec.egress", egress, tier);
+    let ingress = rules(fields, "spec.ingress", ingress, (tier, Direction::Ingress));
+    let egress = rules(fields, "spec.egress", egress, (tier, Direction::Egress));
     let mode = match v1::PolicyMode::try_from(mode) {
         Ok(v1::PolicyMode::Unspecified | v1::PolicyMode::Enforce) => Some(Mode::Enforce),
         Ok(v1::PolicyMode::Audit) => Some(Mode::Audit),
@@ -236,16 +236,16 @@ fn rules(
     fields: &mut Fields,
     path: &str,
     given: Vec<v1::PolicyRule>,
-    tier: Option<Tier>,
+    of: (Option<Tier>, Direction),
 ) -> Option<Vec<Rule>> {
-    fields.all((path, RULES_MAX), given, |fields, path, rule| one_rule(fields, &path, rule, tier))
+    fields.all((path, RULES_MAX), given, |fields, path, rule| one_rule(fields, &path, rule, of))
 }
 
 fn one_rule(
     fields: &mut Fields,
     path: &str,
     given: v1::PolicyRule,
-    tier: Option<Tier>,
+    (tier, direction): (Option<Tier>, Direction),
 ) -> Option<Rule> {
     use v1::policy_rule::Action as Given;
     let v1::PolicyRule { id, action, peers, ports } = given;
@@ -271,13 +271,29 @@ fn one_rule(
     let ports = fields.all((&format!("{path}.ports"), PORTS_MAX), ports, |fields, path, given| {
         port(fields, &path, given)
     });
-    Some(Rule { id, action: action?, peers: peers?, ports: ports? })
+    let rule = Rule { id, action: action?, peers: peers?, ports: ports? };
+    names_are_right(fields, path, &rule, direction).then_some(rule)
+}
+
+/// Whether names of the world stand only where they can mean something.
+fn names_are_right(fields: &mut Fields, path: &str, rule: &Rule, direction: Direction) -> bool {
+    let is_name = |peer: &Peer| matches!(peer, Peer::Domain(_));
+    let Some(index) = rule.peers.iter().position(is_name) else { return true };
+    let path = format!("{path}.peers[{index}].domain");
+    let reason = match (direction, rule.action) {
+        (Direction::Ingress, _) => "nobody is known by name who begins a flow: only in egress",
+        (Direction::Egress, Action::Accept) => return true,
+        // What is not asked for by its name would not be denied.
+        (Direction::Egress, _) => "only a rule that accepts can have a name",
+    };
+    fields.wrong(path, reason);
+    false
 }
 
 fn peer(fields: &mut Fields, path: String, given: v1::PolicyPeer) -> Option<Peer> {
     match given.kind {
         None => {
-            fields.wrong(path, "must be a selector, a cidr, an entity or an endpoint");
+            fields.wrong(path, "must be a selector, a cidr, a domain, an entity or an endpoint");
             None
         }
         Some(Kind::Selector(v1::EndpointSelector { networks, endpoints })) => {
@@ -304,6 +320,10 @@ fn peer(fields: &mut Fields, path: String, given: v1::PolicyPeer) -> Option<Peer
                 }
             };
             Some(Peer::Entity(entity))
+        }
+        Some(Kind::Domain(name)) => {
+            let domain = name.to_ascii_lowercase().parse();
+            fields.take(format!("{path}.domain"), domain).map(Peer::Domain)
         }
         Some(Kind::Endpoint(name)) => {
             fields.required(format!("{path}.endpoint"), &name).map(Peer::Endpoint)

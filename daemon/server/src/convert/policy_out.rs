@@ -139,7 +139,7 @@ fn rule(rule: Rule) -> v1::PolicyRule {
         Action::Pass => Shown::Pass,
         Action::Reject => Shown::Reject,
     };
-    let peers = peers.into_iter().filter_map(|of| Some(v1::PolicyPeer { kind: Some(peer(of)?) }));
+    let peers = peers.into_iter().map(|of| v1::PolicyPeer { kind: Some(peer(of)) });
     v1::PolicyRule {
         id,
         action: action.into(),
@@ -148,8 +148,8 @@ fn rule(rule: Rule) -> v1::PolicyRule {
     }
 }
 
-fn peer(peer: Peer) -> Option<Kind> {
-    Some(match peer {
+fn peer(peer: Peer) -> Kind {
+    match peer {
         Peer::Selector(SelectorPeer { networks, endpoints }) => {
             Kind::Selector(v1::EndpointSelector {
                 networks: networks.map(selector),
@@ -168,8 +168,8 @@ fn peer(peer: Peer) -> Option<Kind> {
             .into(),
         ),
         Peer::Endpoint(name) => Kind::Endpoint(name.to_string()),
-        Peer::Domain(_) => return None,
-    })
+        Peer::Domain(domain) => Kind::Domain(domain.to_string()),
+    }
 }
 
 fn block(cidr: &Cidr) -> v1::CidrBlock {

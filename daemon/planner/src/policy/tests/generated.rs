@@ -9,6 +9,8 @@ use postern_model::policy::{
     Selection, Selector, Tier, TransportProtocol,
 };
 use postern_model::port::Protocol;
+use postern_model::resource::Element;
+use postern_model::time::Timestamp;
 use postern_model::topology::Put;
 use proptest::prelude::*;
 
@@ -59,6 +61,8 @@ fn peer() -> impl Strategy<Value = Peer> {
         .prop_map(Peer::Entity),
         prop::sample::select(&["x-a", "y-b", "nobody"])
             .prop_map(|name| Peer::Endpoint(name.parse().unwrap())),
+        prop::sample::select(&["api.example.org", "*.example.org", "example.net"])
+            .prop_map(|name| Peer::Domain(name.parse().unwrap())),
     ]
 }
 
@@ -111,7 +115,7 @@ fn a_policy() -> impl Strategy<Value = PolicySpec> {
 /// One flow of every kind that a rule could tell apart.
 fn kinds() -> Vec<Selection> {
     let ports = [6u8, 17].into_iter().flat_map(|protocol| {
-        [78, 79, 80, 81, 82, 83, 84, 85, 65535].map(|number| Selection { protocol, number })
+        [53, 78, 79, 80, 81, 82, 83, 84, 85, 65535].map(|number| Selection { protocol, number })
     });
     let icmp = [(1, 0x0800), (1, 0x0801), (1, 0x0802), (1, 0), (58, 0x8000)];
     let icmp = icmp.map(|(protocol, number)| Selection { protocol, number });
@@ -119,8 +123,7 @@ fn kinds() -> Vec<Selection> {
 }
 
 fn agree(world: &World, default: bool) -> Result<(), TestCaseError> {
-    let whole = Compiler::of(&world.topology);
-    let anew: std::collections::BTreeSet<_> = whole.elements().cloned().collect();
+    let (whole, anew) = (&world.compiler, &world.held);
     let endpoints: Vec<_> = world.topology.endpoints().collect();
     let outside = ["198.51.100.1", "198.51.100.200", "203.0.113.1", "2001:db8::1"];
     let outside = outside.map(|ip| ip.parse::<IpAddr>().unwrap());
@@ -135,12 +138,14 @@ fn agree(world: &World, default: bool) -> Result<(), TestCaseError> {
         for (from, from_kernel) in &ends {
             for (to, to_kernel) in &ends {
                 for what in kinds() {
-                    let flow = oracle::Flow { from: *from, to: *to, family, what };
-                    let meant = oracle::allowed(&world.topology, &flow, default);
                     let ends = (*from_kernel, *to_kernel);
-                    let said = kernel::passes(&anew, ends, what, default);
+                    let shown = shown(ends, family, what);
+                    let names = &whole.names_of(&shown);
+                    let flow = oracle::Flow { from: *from, to: *to, family, what, names };
+                    let meant = oracle::allowed(&world.topology, &flow, default);
+                    let said = kernel::passes(anew, ends, what, default);
                     prop_assert_eq!(said, meant, "{:?} to {:?} {:?}", ends.0, ends.1, what);
-                    let judged = whole.judge(&world.topology, &shown(ends, family, what));
+                    let judged = whole.judge(&world.topology, &shown);
                     let passes = matches!(judged.default, Default::Passes(_));
                     let never = judged.default == Default::Drops(UNPUBLISHED);
                     let meant = !never && oracle::allowed(&world.topology, &flow, passes);
@@ -164,7 +169,7 @@ fn shown((from, to): (kernel::End, kernel::End), family: Family, what: Selection
         kernel::End::Address(ip) => Party::Address(ip),
         kernel::End::Host => Party::Host,
     };
-    Flow { from: party(from), to: party(to), family, what, published: false }
+    Flow { from: party(from), to: party(to), family, what, published: false, begins: None }
 }
 
 #[derive(Debug, Clone)]
@@ -174,6 +179,7 @@ enum Change {
     Label(&'static str, bool),
     Leave(&'static str),
     Relabel(&'static str),
+    Resolve(&'static str, &'static str, &'static str),
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -184,7 +190,17 @@ fn change() -> impl Strategy<Value = Change> {
         1 => (names(), any::<bool>()).prop_map(|(name, on)| Change::Label(name, on)),
         1 => names().prop_map(Change::Leave),
         1 => prop::sample::select(&["x", "y"]).prop_map(Change::Relabel),
+        2 => (names(), asked(), told()).prop_map(|(of, name, ip)| Change::Resolve(of, name, ip)),
     ]
+}
+
+fn asked() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(&["api.example.org", "www.example.org", "example.net", "example.com"])
+}
+
+/// Addresses of the world, and one that is an endpoint's.
+fn told() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(&["198.51.100.1", "198.51.100.200", "2001:db8::1", "192.168.2.11"])
 }
 
 fn make(world: &mut World, change: Change) {
@@ -209,6 +225,7 @@ fn make(world: &mut World, change: Change) {
             world.put(Put::Endpoint(Box::new(left)));
             world.put(Put::Endpoint(Box::new(joined)));
         }
+        Change::Resolve(endpoint, name, address) => world.resolve(endpoint, name, address),
         Change::Relabel(name) => {
             let network = world.network(name);
             let mut other = network.clone();
@@ -229,9 +246,11 @@ proptest! {
         for change in changes {
             make(&mut world, change);
         }
-        let whole = Compiler::of(&world.topology);
+        let mut whole = Compiler::of(&world.topology);
+        drop(whole.adopt(world.compiler.named(Timestamp(0)).collect()));
         let anew: std::collections::BTreeSet<_> = whole.elements().cloned().collect();
-        prop_assert_eq!(&anew, &world.held);
+        let told = world.compiler.named(Timestamp(0)).map(Element::Named);
+        prop_assert_eq!(&told.chain(anew).collect::<std::collections::BTreeSet<_>>(), &world.held);
     }
 }
 
@@ -292,7 +311,7 @@ proptest! {
                     world.delete(id);
                 }
                 Change::Leave(_) | Change::Relabel(_) => make(&mut world, change),
-                Change::Delete(_) | Change::Label(..) => {}
+                Change::Delete(_) | Change::Label(..) | Change::Resolve(..) => {}
             }
         }
         prop_assert_eq!(&world.held, &held, "the same elements, too");

@@ -31,7 +31,15 @@ pub(super) fn passes(
             continue;
         }
         let isolated = elements.contains(&Element::Isolated(direction, subject));
-        let peer = identity(elements, peer);
+        let peer = match (direction, peer) {
+            (Direction::Egress, End::Address(address)) => {
+                let known = identity(elements, peer);
+                // No name makes an endpoint something else: its address has an identity.
+                let fixed = elements.contains(&Element::Identity(address, known));
+                named(elements, subject, address).filter(|_| !fixed).unwrap_or(known)
+            }
+            _ => identity(elements, peer),
+        };
         match look_up(elements, direction, subject, peer, what) {
             Some(Verdict::Accept) => return true,
             Some(Verdict::Return) => {}
@@ -41,6 +49,13 @@ pub(super) fn passes(
         }
     }
     default
+}
+
+fn named(elements: &BTreeSet<Element>, subject: IpAddr, address: IpAddr) -> Option<u32> {
+    elements.iter().find_map(|element| match element {
+        Element::Named(of) if of.subject == subject && of.address == address => Some(of.identity),
+        _ => None,
+    })
 }
 
 fn identity(elements: &BTreeSet<Element>, end: End) -> u32 {

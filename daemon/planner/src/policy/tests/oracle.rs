@@ -28,6 +28,8 @@ pub(super) struct Flow<'a> {
     pub(super) to: End<'a>,
     pub(super) family: Family,
     pub(super) what: Selection,
+    /// By which names its beginner asked for its other end.
+    pub(super) names: &'a [String],
 }
 
 /// Whether a flow may begin; `default` is what the networks say where no policy does.
@@ -54,6 +56,15 @@ fn say(topology: &Topology, flow: &Flow<'_>, direction: Direction) -> Say {
         .filter(|policy| selects(topology, policy, subject))
         .collect();
     policies.sort_by_key(|policy| (policy.spec.priority, policy.name.to_string()));
+    let by_name = policies.iter().flat_map(|policy| &policy.spec.egress);
+    let mut by_name = by_name.flat_map(|rule| &rule.peers);
+    if direction == Direction::Egress
+        && by_name.any(|peer| matches!(peer, Peer::Domain(_)))
+        && [6, 17].contains(&flow.what.protocol)
+        && [53, 853].contains(&flow.what.number)
+    {
+        return Say::No;
+    }
     let first = |tier: Tier| {
         for policy in policies.iter().filter(|policy| policy.spec.tier == tier) {
             let rules = match direction {
@@ -106,7 +117,7 @@ fn fits(
 ) -> bool {
     let server = if direction == Direction::Ingress { End::Endpoint(subject) } else { other };
     let peer = rule.peers.is_empty()
-        || rule.peers.iter().any(|peer| is(topology, peer, subject, other, flow.family));
+        || rule.peers.iter().any(|peer| is(topology, peer, subject, other, (flow, direction)));
     let port = rule.ports.is_empty() || rule.ports.iter().any(|port| uses(port, server, flow));
     peer && port
 }
@@ -116,9 +127,13 @@ fn is(
     peer: &Peer,
     subject: &Endpoint,
     other: End<'_>,
-    family: Family,
+    (flow, direction): (&Flow<'_>, Direction),
 ) -> bool {
+    let family = flow.family;
     match (peer, other) {
+        (Peer::Domain(domain), End::World(_)) => {
+            direction == Direction::Egress && flow.names.iter().any(|name| domain.matches(name))
+        }
         (Peer::Selector(wanted), End::Endpoint(other)) => {
             let near = other.network == subject.network;
             let network = topology.network(other.network).unwrap();

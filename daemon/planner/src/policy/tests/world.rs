@@ -1,5 +1,7 @@
 //! Three networks of three endpoints each, as the cases have them, and policies in words.
 
+use std::time::Duration;
+
 use postern_model::endpoint::Endpoint;
 use postern_model::id::PolicyId;
 use postern_model::name::Labels;
@@ -15,7 +17,7 @@ use postern_model::topology::{Put, Topology};
 
 use super::{kernel, oracle};
 use crate::fixture::{endpoint, network, sandbox, uid};
-use crate::policy::Compiler;
+use crate::policy::{Answer, Compiler, Delta, NameLimits};
 
 pub(super) const TCP80: Selection = Selection { protocol: 6, number: 80 };
 pub(super) const TCP81: Selection = Selection { protocol: 6, number: 81 };
@@ -67,6 +69,11 @@ impl World {
     pub(super) fn put(&mut self, put: Put) {
         self.topology.put(&put);
         let delta = self.compiler.update(&self.topology, &[put]);
+        self.follow(&delta);
+    }
+
+    /// Does as the kernel is told.
+    fn follow(&mut self, delta: &Delta) {
         for element in &delta.remove {
             assert!(self.held.remove(element), "{element} was not there");
         }
@@ -95,6 +102,16 @@ impl World {
         id
     }
 
+    /// An endpoint asks for a name, and is told an address.
+    pub(super) fn resolve(&mut self, endpoint: &str, name: &str, address: &str) {
+        let id = self.endpoint(endpoint).id;
+        let address = address.parse().unwrap();
+        let answer = Answer { name: name.into(), addresses: vec![(address, Duration::ZERO)] };
+        let limits = NameLimits { floor: Duration::from_secs(60), addresses: 2 };
+        let delta = self.compiler.resolve(id, &answer, (limits, Timestamp(1))).delta;
+        self.follow(&delta);
+    }
+
     pub(super) fn delete(&mut self, id: PolicyId) {
         self.put(Put::PolicyGone(id));
     }
@@ -114,6 +131,7 @@ impl World {
                         to: oracle::End::Endpoint(to),
                         family,
                         what,
+                        names: &[],
                     };
                     let meant = oracle::allowed(&self.topology, &flow, true);
                     let of = |endpoint: &Endpoint| {
