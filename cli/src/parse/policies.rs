@@ -31,7 +31,9 @@ pub(crate) enum InvalidDocument {
 /// # Errors
 /// The first document that is none.
 pub(crate) fn documents(text: &str) -> Result<Vec<ApplyPolicyRequest>, InvalidDocument> {
-    let all: Vec<Value> = serde_saphyr::from_multiple(text)
+    // YAML 1.2, in which `y`, `no` and `on` are words: labels have them as values.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let all: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
         .map_err(|error| InvalidDocument::Syntax(error.to_string()))?;
     let all: Vec<Value> = all.into_iter().filter(|document| !document.is_null()).collect();
     if all.is_empty() {
@@ -96,6 +98,8 @@ spec:
         assert_eq!((request.name.as_str(), spec.tier), ("db", 1));
         assert_eq!(spec.ingress[0].ports[0].port, 5432);
         assert_eq!(spec.ingress[0].peers[1].kind, Some(Kind::Entity(1)));
+        let words = OWN.replace("app: web", "app: y");
+        assert!(documents(&words).is_ok(), "a word is no boolean");
         assert_eq!(documents(r#"{"name": "x", "spec": {}}"#).unwrap()[0].name, "x");
     }
 

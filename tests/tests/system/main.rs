@@ -21,6 +21,7 @@ mod names_outside;
 mod networks;
 mod policies;
 mod policies_api;
+mod policies_matrix;
 mod policies_names;
 mod ports;
 mod ports_live;
