@@ -13,11 +13,14 @@ use super::world::{At, Server, ask_at, by_tcp, by_udp, limits, resolver, serve};
 use crate::fixture::{ask, said, sandbox_id};
 use crate::{Admission, NameGate, Resolver, Withheld};
 
+/// A name, and its addresses with their TTLs.
+type Seen = (String, Vec<(IpAddr, Duration)>);
+
 /// Concerned with one name; takes a while, and says yes or no.
 #[derive(Debug, Default)]
 struct Gate {
     shut: AtomicBool,
-    seen: Mutex<Vec<(String, Vec<(IpAddr, Duration)>)>>,
+    seen: Mutex<Vec<Seen>>,
 }
 
 impl NameGate for Gate {
