@@ -18,7 +18,7 @@ pub(crate) fn table(policies: &[Policy], whole: bool) -> String {
             spec.priority.to_string(),
             directions(spec),
             policy.subjects.len().to_string(),
-            if spec.mode() == PolicyMode::Audit { "audit" } else { "enforce" }.to_owned(),
+            mode(spec),
         ]
     });
     let header = ["POLICY ID", "NAME", "TIER", "PRIORITY", "DIRECTIONS", "ENDPOINTS", "MODE"];
@@ -33,6 +33,11 @@ fn tier(spec: &PolicySpec) -> String {
         Tier::Unspecified => "?",
     }
     .to_owned()
+}
+
+fn mode(spec: &PolicySpec) -> String {
+    let mode = if spec.mode() == PolicyMode::Audit { "audit" } else { "enforce" };
+    if spec.log { format!("{mode}, log") } else { mode.to_owned() }
 }
 
 fn directions(spec: &PolicySpec) -> String {
@@ -91,6 +96,7 @@ mod tests {
                 tier: Tier::App.into(),
                 directions: vec![Direction::Ingress.into(), Direction::Egress.into()],
                 mode: PolicyMode::Audit.into(),
+                log: true,
                 ..PolicySpec::default()
             }),
             subjects: vec!["db.blue".into()],
@@ -99,7 +105,7 @@ mod tests {
         assert_eq!(
             table(&[policy], false),
             "POLICY ID      NAME   TIER   PRIORITY   DIRECTIONS       ENDPOINTS   MODE\n\
-             7c8d9e0f1a2b   db     app    0          ingress,egress   1           audit"
+             7c8d9e0f1a2b   db     app    0          ingress,egress   1           audit, log"
         );
     }
 }

@@ -85,6 +85,7 @@ mod tests {
 name: db
 spec:
   tier: TIER_ADMIN
+  log: true
   subject: {endpoints: {matchLabels: {app: db}}}
   ingress:
     - peers: [{selector: {endpoints: {matchLabels: {app: web}}}}, {entity: ENTITY_HOST}]
@@ -96,6 +97,7 @@ spec:
         let [request] = &documents(OWN).unwrap()[..] else { panic!("one document") };
         let spec = request.spec.as_ref().unwrap();
         assert_eq!((request.name.as_str(), spec.tier), ("db", 1));
+        assert!(spec.log);
         assert_eq!(spec.ingress[0].ports[0].port, 5432);
         assert_eq!(spec.ingress[0].peers[1].kind, Some(Kind::Entity(1)));
         let words = OWN.replace("app: web", "app: y");

@@ -72,6 +72,7 @@ fn policy_spec(fields: &mut Fields, spec: v1::PolicySpec) -> Option<PolicySpec> 
         mode,
         expire_time,
         labels: given,
+        log,
     } = spec;
     let tier = tier_in(fields, tier);
     if priority > PRIORITY_MAX {
@@ -101,7 +102,7 @@ fn policy_spec(fields: &mut Fields, spec: v1::PolicySpec) -> Option<PolicySpec> 
         ingress: ingress?,
         egress: egress?,
         mode: mode?,
-        log: false,
+        log,
         expires,
         labels: labels?,
     })

@@ -74,7 +74,7 @@ fn spec(spec: PolicySpec) -> v1::PolicySpec {
         ingress,
         egress,
         mode,
-        log: _,
+        log,
         expires,
         labels,
     } = spec;
@@ -101,6 +101,7 @@ fn spec(spec: PolicySpec) -> v1::PolicySpec {
         mode: mode.into(),
         expire_time: expires.map(timestamp),
         labels: labels.into_iter().collect(),
+        log,
     }
 }
 

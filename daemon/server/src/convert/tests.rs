@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use postern_model::policy::Policy;
 use postern_model::port::HostPorts;
 use postern_model::refusal::{Class, Refusal};
+use postern_model::time::Timestamp;
 use postern_proto::v1;
 use proptest::prelude::*;
 
 use postern_proto::v1::policy_peer::Kind;
 
 use super::*;
+use crate::backend::PolicyFacts;
 
 fn network_with(spec: v1::NetworkSpec) -> v1::CreateNetworkRequest {
     v1::CreateNetworkRequest { name: "blue".into(), spec: Some(spec), ..Default::default() }
@@ -280,6 +283,33 @@ fn text() -> impl Strategy<Value = String> {
         Just("::/0".to_owned()),
         Just(String::new()),
     ]
+}
+
+#[test]
+fn that_a_policy_logs_is_kept_and_shown() {
+    for log in [false, true] {
+        let subject =
+            v1::PolicySubject { endpoint_names: vec!["web".into()], ..Default::default() };
+        let spec = v1::PolicySpec { subject: Some(subject), log, ..Default::default() };
+        let request =
+            v1::ApplyPolicyRequest { name: "p".into(), spec: Some(spec), ..Default::default() };
+        let intent = apply_policy(request).unwrap().intent;
+        assert_eq!(intent.spec.log, log);
+        let facts = PolicyFacts {
+            policy: Policy {
+                id: "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b".parse().unwrap(),
+                name: intent.name,
+                revision: 1,
+                created: Timestamp(0),
+                spec: intent.spec,
+            },
+            subjects: Vec::new(),
+            flows_cut: 0,
+            lints: Vec::new(),
+            impact: Default::default(),
+        };
+        assert_eq!(policy(facts).spec.unwrap().log, log);
+    }
 }
 
 proptest! {
