@@ -157,6 +157,13 @@ pub enum ObserveError {
         #[source]
         source: NftError,
     },
+    /// New flows cannot be followed.
+    #[error("new flows cannot be followed")]
+    FlowLog {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A namespace that is there could not be entered.
     #[error("the namespace {} cannot be entered", path.display())]
     Namespace {

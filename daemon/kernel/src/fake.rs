@@ -15,6 +15,7 @@ use postern_model::sandbox::NamespaceIdentity;
 use crate::conntrack::Tracked;
 use crate::error::{ApplyError, NamespaceError, ObserveError};
 use crate::features::Features;
+use crate::flow_log::{Batch, FlowLog, Teller};
 use crate::kernel::{Applied, Kernel, LinkFacts, LiveFlows};
 use crate::nft::Submitted;
 use crate::ports::Ports;
@@ -38,6 +39,7 @@ struct State {
     namespaces: BTreeMap<PathBuf, NamespaceIdentity>,
     links: BTreeMap<IfName, LinkFacts>,
     prefixes: Vec<IpNetwork>,
+    listener: Option<Teller>,
 }
 
 #[derive(Debug)]
@@ -112,6 +114,11 @@ impl Fake {
     /// Sets the prefixes the host uses for itself.
     pub fn set_host_prefixes(&self, prefixes: Vec<IpNetwork>) {
         self.lock().prefixes = prefixes;
+    }
+
+    /// Tells whoever listens of new flows; false if nobody does.
+    pub fn tell(&self, batch: Batch) -> bool {
+        self.lock().listener.as_ref().is_some_and(|listener| listener.send(batch).is_ok())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -241,6 +248,17 @@ impl Kernel for Fake {
         Ok(())
     }
 
+    fn flow_log(&self) -> Result<FlowLog, ObserveError> {
+        let mut state = self.lock();
+        if state.listener.as_ref().is_some_and(|listener| !listener.is_closed()) {
+            let source = std::io::ErrorKind::AlreadyExists.into();
+            return Err(ObserveError::FlowLog { source });
+        }
+        let (listener, log) = FlowLog::told();
+        state.listener = Some(listener);
+        Ok(log)
+    }
+
     async fn observe(
         &self,
         _namespaces: &BTreeMap<SandboxId, NamespaceRef>,
@@ -327,6 +345,18 @@ mod tests {
         now(fake.apply(&delete)).unwrap();
         assert!(fake.resources().is_empty());
         assert_eq!(fake.plans(), [creates(), creates(), delete]);
+    }
+
+    #[test]
+    fn it_tells_one_listener_at_a_time() {
+        let fake = Fake::new();
+        let lost = |lost| Batch { lost, ..Batch::default() };
+        assert!(!fake.tell(lost(1)), "nobody listens");
+        let mut log = fake.flow_log().unwrap();
+        assert!(fake.flow_log().is_err() && fake.tell(lost(2)));
+        assert_eq!(now(log.next()).unwrap(), lost(2));
+        drop(log);
+        assert!(!fake.tell(lost(3)) && fake.flow_log().is_ok());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use postern_model::sandbox::NamespaceIdentity;
 use crate::conntrack::Tracked;
 use crate::error::{ApplyError, NamespaceError, ObserveError};
 use crate::features::Features;
+use crate::flow_log::FlowLog;
 use crate::nft::Submitted;
 use crate::ports::Ports;
 
@@ -91,6 +92,13 @@ pub trait Kernel: Send + Sync + 'static {
     /// # Errors
     /// The kernel refused.
     fn end(&self, flows: Vec<Tracked>) -> impl Future<Output = Result<(), ApplyError>> + Send;
+
+    /// Begins to listen to new flows: those whose packets the rules meet from now on. Must be
+    /// called within a tokio runtime.
+    ///
+    /// # Errors
+    /// Somebody else listens, or the kernel refused.
+    fn flow_log(&self) -> Result<FlowLog, ObserveError>;
 
     /// Lists what is ours, in the host's namespace, in the given ones that exist, and in
     /// those of ours that no record speaks of. Kernel parameters and adopted bridges are

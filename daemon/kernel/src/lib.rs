@@ -8,6 +8,7 @@
 //! | `apply`, `observe` | the steps of a plan; the way back |
 //! | `rtnl` | links, addresses, routes |
 //! | [`nft`], [`conntrack`] | the ruleset's elements; the end of flows |
+//! | [`flow_log`] | new flows, as the rules tell of them |
 //! | `namespace`, `sysctl` | network namespaces; kernel parameters |
 //! | `reaper` | links that are out of service, deleted off the request path |
 //! | `ports` | the host's published ports |
@@ -22,6 +23,7 @@ mod error;
 mod fake;
 mod features;
 mod files;
+pub mod flow_log;
 mod forwarding;
 mod kernel;
 mod leftovers;

@@ -20,6 +20,7 @@ use crate::apply::{Executor, Means};
 use crate::conntrack::{Conntrack, Tracked};
 use crate::error::{ApplyError, NamespaceError, ObserveError, OpenError};
 use crate::features::Features;
+use crate::flow_log::FlowLog;
 use crate::kernel::{Applied, Kernel, LinkFacts, LiveFlows};
 use crate::leftovers;
 use crate::names::{NameService, Names};
@@ -209,6 +210,10 @@ impl Kernel for Linux {
         let ended = spawn_blocking(move || open.conntrack.end_tracked(flows)).await;
         let ended = ended.map_err(|error| ApplyError::Io { source: io::Error::other(error) })?;
         ended.map_err(|source| ApplyError::Conntrack { source })
+    }
+
+    fn flow_log(&self) -> Result<FlowLog, ObserveError> {
+        FlowLog::open().map_err(|source| ObserveError::FlowLog { source })
     }
 
     async fn observe(

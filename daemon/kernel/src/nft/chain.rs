@@ -13,6 +13,7 @@ use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 use super::expr::Stmt;
 use super::maps;
 use super::rules_bridge::{self, ADVERT};
+use super::rules_flows;
 use super::rules_inet;
 use super::rules_policy;
 use super::schema::{Field, Kind, SETS, SetSpec, TABLE, Table};
@@ -51,7 +52,8 @@ impl Rule {
 
 /// Every chain that the ruleset fills, those first that others lead to.
 pub(super) fn chains() -> Vec<Chain> {
-    let mut chains = rules_policy::chains();
+    let mut chains = rules_flows::chains();
+    chains.extend(rules_policy::chains());
     chains.extend(rules_inet::chains());
     chains.extend(rules_bridge::chains());
     chains

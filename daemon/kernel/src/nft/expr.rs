@@ -7,9 +7,12 @@ use nftables::expr::{
     Payload, PayloadField, Prefix, SetItem,
 };
 use nftables::stmt::{
-    JumpTarget, Mangle, Match, NAT, NATFamily, Operator, Reject, RejectType, Statement, VerdictMap,
+    JumpTarget, Limit, Log, Mangle, Match, NAT, NATFamily, Operator, Reject, RejectType, Statement,
+    VerdictMap,
 };
 use postern_model::network::Family;
+
+use crate::flow_log;
 
 pub(super) type Expr = Expression<'static>;
 pub(super) type Stmt = Statement<'static>;
@@ -162,6 +165,33 @@ pub(super) const fn accept() -> Stmt {
 
 pub(super) const fn drop() -> Stmt {
     Statement::Drop(None)
+}
+
+/// Goes back to the chain that led here.
+pub(super) const fn leave() -> Stmt {
+    Statement::Return(None)
+}
+
+/// Goes on for no more than `rate` packets in a second, after a `burst`.
+pub(super) fn limit(rate: u32, burst: u32) -> Stmt {
+    Statement::Limit(Limit {
+        rate,
+        rate_unit: None,
+        per: Some("second".into()),
+        burst: Some(burst),
+        burst_unit: None,
+        inv: None,
+    })
+}
+
+/// Hands the packet's beginning to whoever listens to our group, and goes on.
+pub(super) fn log(prefix: &'static str) -> Stmt {
+    Statement::Log(Some(Log {
+        prefix: Some(prefix.into()),
+        group: Some(flow_log::GROUP.into()),
+        snaplen: Some(flow_log::SNAPLEN),
+        ..Log::new(None)
+    }))
 }
 
 pub(super) fn jump(chain: &'static str) -> Stmt {

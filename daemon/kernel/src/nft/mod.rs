@@ -3,7 +3,7 @@
 //!
 //! | table | what its rules do |
 //! |---|---|
-//! | `inet` | published ports, source addresses, policies, what may be forwarded |
+//! | `inet` | published ports, source addresses, policies, what may be forwarded, what is told of it |
 //! | `bridge` | endpoints send from their own addresses only |
 //! | `ip`, in each sandbox | the way to its resolver |
 //!
@@ -25,6 +25,7 @@ mod expr;
 mod maps;
 pub(crate) mod redirect;
 mod rules_bridge;
+mod rules_flows;
 mod rules_inet;
 mod rules_policy;
 mod schema;

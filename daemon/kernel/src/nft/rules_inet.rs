@@ -13,6 +13,7 @@ use super::expr::{
     Expr, Stmt, accept, any_of, concat, ct, dnat, drop, field, for_the_host, goto, header, iifname,
     is, is_not, jump, masquerade, meta, nfproto, note, number, oifname, prefix, snat, text,
 };
+use super::rules_flows;
 use super::rules_policy::POLICY;
 use super::schema::Table;
 
@@ -27,12 +28,16 @@ pub(super) fn chains() -> Vec<Chain> {
         base("prerouting", NfChainType::NAT, NfHook::Prerouting, DSTNAT, prerouting()),
         base("output", NfChainType::NAT, NfHook::Output, DSTNAT, output()),
         base("postrouting", NfChainType::NAT, NfHook::Postrouting, SRCNAT, postrouting()),
-        Chain { table: Table::Inet, name: "near", hook: None, rules: near() },
-        Chain { table: Table::Inet, name: "opened", hook: None, rules: opened() },
-        Chain { table: Table::Inet, name: "from", hook: None, rules: from() },
-        Chain { table: Table::Inet, name: "to", hook: None, rules: to() },
+        plain("near", near()),
+        plain("opened", opened()),
+        plain("from", from()),
+        plain("to", to()),
         base("forward", NfChainType::Filter, NfHook::Forward, FILTER, forward()),
     ]
+}
+
+pub(super) const fn plain(name: &'static str, rules: Vec<Rule>) -> Chain {
+    Chain { table: Table::Inet, name, hook: None, rules }
 }
 
 pub(super) const fn base(
@@ -214,6 +219,7 @@ fn from() -> Vec<Rule> {
     let open = |name: Expr| is(name, text("@open"));
     let internal = |name: Expr| is(name, text("@internal"));
     let mut rules = known().to_vec();
+    rules.push(rules_flows::forwarded());
     rules.extend([
         Rule::new("between neighbours", [within("@bridges"), goto("near")]),
         // Nothing opens an internal network, no policy either.
@@ -250,6 +256,7 @@ fn near() -> Vec<Rule> {
 fn to() -> Vec<Rule> {
     let internal = is(oifname(), text("@internal"));
     let mut rules = known().to_vec();
+    rules.push(rules_flows::forwarded());
     rules.extend([
         Rule::new("world to an internal network", [internal, drop()]),
         Rule::new("world to a published port", [ct("status", &["dnat"]), goto("opened")]),

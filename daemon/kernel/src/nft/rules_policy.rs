@@ -14,8 +14,8 @@ use super::expr::{
     Expr, Stmt, accept, any_of, concat, ct, ct_field, drop, field, goto, header, is, jump,
     looked_up, meta, mid_stream, nfproto, note, noted, number, reject, reset, text, verdict,
 };
-use super::rules_inet::{allowed, base, linked};
-use super::schema::Table;
+use super::rules_flows;
+use super::rules_inet::{allowed, base, linked, plain};
 
 /// `postern_planner::policy::WORLD`.
 const WORLD: u32 = 1;
@@ -151,27 +151,25 @@ pub(super) fn chains() -> Vec<Chain> {
     let both =
         [entries(|side| side.forward, [&OUT4, &OUT6]), entries(|side| side.forward, [&IN4, &IN6])];
     chains.push(plain(POLICY, both.into_iter().flatten().collect()));
-    let guarded = |rules: [Rule; 2]| {
+    let guarded = |told: Vec<Rule>, rules: [Rule; 2]| {
         let known = is(ct_field("state"), any_of(&["established", "related"]));
         let discovery = any_of(&["nd-neighbor-solicit", "nd-neighbor-advert", "nd-router-solicit"]);
         let mut all = vec![
             Rule::new("established", [known, accept()]),
             Rule::new("neighbour discovery", [is(field("icmpv6", "type"), discovery), accept()]),
         ];
+        all.extend(told);
         all.extend(rules);
         all
     };
     // By address alone: what the host sends to a published port of its own leaves, as this
     // hook sees it, by the loopback.
-    let to_host = guarded(entries(|side| side.host, [&OUT4, &OUT6]));
-    let from_host = guarded(entries(|side| side.host, [&IN4, &IN6]));
+    let to_host = guarded(vec![rules_flows::to_host()], entries(|side| side.host, [&OUT4, &OUT6]));
+    let from_host =
+        guarded(rules_flows::from_host().into(), entries(|side| side.host, [&IN4, &IN6]));
     chains.push(base("to-host", NfChainType::Filter, NfHook::Input, FILTER, to_host));
     chains.push(base("from-host", NfChainType::Filter, NfHook::Output, FILTER, from_host));
     chains
-}
-
-const fn plain(name: &'static str, rules: Vec<Rule>) -> Chain {
-    Chain { table: Table::Inet, name, hook: None, rules }
 }
 
 fn refuse() -> Vec<Rule> {

@@ -5,6 +5,7 @@
 //! waiting; only a dump goes on while it is read.
 
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 
 use netlink_packet_core::{
     Emitable, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
@@ -108,6 +109,25 @@ impl NetfilterSocket {
             setsockopt(&socket, sockopt::SndBuf, &SEND_LIMIT)?;
         }
         Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(RECEIVE_LENGTH) })
+    }
+
+    /// Keeps up to so many bytes until they are read, and drops what does not fit without
+    /// failing later calls.
+    pub(crate) fn receive_much(&mut self, bytes: usize) -> io::Result<()> {
+        // Not allowed in a user namespace, where the system's own limit must do.
+        if setsockopt(&self.socket, sockopt::RcvBufForce, &bytes).is_err() {
+            setsockopt(&self.socket, sockopt::RcvBuf, &bytes)?;
+        }
+        self.socket.set_no_enobufs(true)
+    }
+
+    /// Reads one datagram that nobody asked for; false if none is there.
+    pub(crate) fn listen(&mut self, mut each: impl FnMut(Reply<'_>)) -> io::Result<bool> {
+        if !self.receive(libc::MSG_DONTWAIT)? {
+            return Ok(false);
+        }
+        each_message(&self.buffer, |message| each(Reply::of(&message)))?;
+        Ok(true)
     }
 
     /// The next sequence number.
@@ -225,6 +245,12 @@ impl NetfilterSocket {
     fn discard(&mut self) -> io::Result<()> {
         while self.receive(libc::MSG_DONTWAIT)? {}
         Ok(())
+    }
+}
+
+impl AsRawFd for NetfilterSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 

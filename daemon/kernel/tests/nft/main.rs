@@ -5,3 +5,4 @@ mod flows;
 mod guard;
 mod lab;
 mod tables;
+mod telling;
