@@ -82,6 +82,17 @@ pub enum Mode {
     Audit,
 }
 
+/// What became of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FlowVerdict {
+    /// It may begin.
+    Passed,
+    /// It may not, and its beginner is not told.
+    Dropped,
+    /// It may not, and its beginner is told: by a TCP reset, or an ICMP error.
+    Rejected,
+}
+
 /// Whom a policy speaks for: endpoints on selected networks that are selected themselves,
 /// and those that are named.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,6 +182,16 @@ impl fmt::Display for Tier {
             Self::Admin => "admin",
             Self::App => "app",
             Self::Baseline => "baseline",
+        })
+    }
+}
+
+impl fmt::Display for FlowVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Passed => "passed",
+            Self::Dropped => "dropped",
+            Self::Rejected => "rejected",
         })
     }
 }

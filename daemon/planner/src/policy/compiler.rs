@@ -57,7 +57,7 @@ pub struct Compiler {
     pub(super) relevance: Relevance,
     /// Elements of no endpoint: those of prefixes and of gateways.
     pub(super) common: BTreeSet<Element>,
-    /// How many endpoints of a network some policy speaks of.
+    /// How many endpoints of a network some policy speaks of, if only to audit.
     policed: BTreeMap<NetworkId, usize>,
 }
 
@@ -125,7 +125,8 @@ impl Compiler {
     }
 
     /// Whether some policy speaks of an endpoint of a network: then frames between its
-    /// neighbours must be judged.
+    /// neighbours must be judged. One that is only audited has them judged too, or its flows
+    /// would not be seen.
     pub fn is_policed(&self, network: NetworkId) -> bool {
         self.policed.contains_key(&network)
     }
@@ -354,6 +355,7 @@ impl Compiler {
         self.reclass(id, delta);
         let Some(member) = self.members.get(&id) else { return };
         let elements = elements::of(self, member);
+        let audited = self.audits(member);
         let Some(member) = self.members.get_mut(&id) else { return };
         // One that is new has no flows yet.
         let known = !member.elements.is_empty();
@@ -362,12 +364,14 @@ impl Compiler {
         };
         let (was, is) = (policed(&member.elements), policed(&elements));
         let network = member.network;
+        let judged = is || audited;
+        let before = std::mem::replace(&mut member.judged, judged);
         let changed = replace(&mut member.elements, elements, delta);
         // Without policies nothing but identities changes, which then mean nothing.
         if known && changed && (was || is || !self.policies.is_empty()) {
             delta.narrowed.extend(&member.addresses);
         }
-        match (was, is) {
+        match (before, judged) {
             (false, true) => {
                 let count = self.policed.entry(network).or_default();
                 *count += 1;

@@ -32,6 +32,8 @@ pub(super) struct Member {
     pub(super) policies: BTreeSet<Place>,
     /// What it was compiled to last.
     pub(super) elements: BTreeSet<Element>,
+    /// Whether frames from and to its neighbours must be judged, as it was compiled last.
+    pub(super) judged: bool,
 }
 
 impl Member {
@@ -51,6 +53,7 @@ impl Member {
             named: BTreeMap::new(),
             policies: BTreeSet::new(),
             elements: BTreeSet::new(),
+            judged: false,
         }
     }
 
@@ -109,6 +112,7 @@ impl Compiler {
         }
         if let Some(mut old) = old {
             member.elements = old.elements;
+            member.judged = old.judged;
             // Who comes after it at an address inherits nothing.
             let gone = |at: &(IpAddr, IpAddr)| !member.addresses.contains(&at.0);
             let stays = old.named.extract_if(.., |at, _| !gone(at)).collect();
@@ -147,7 +151,7 @@ impl Compiler {
         }
         dirty.subjects.remove(&id);
         self.forget_names(member.named, delta);
-        if member.elements.iter().any(|element| matches!(element, Element::Policed(..))) {
+        if member.judged {
             self.unpolice(member.network, delta);
         }
         delta.remove.extend(member.elements);

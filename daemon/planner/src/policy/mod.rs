@@ -18,6 +18,7 @@ mod named;
 mod pieces;
 mod ranges;
 mod relevance;
+mod verdict;
 
 pub use class::{Class, EndpointClass, GATEWAY, HOST, Identity, NamedPort, WORLD};
 pub use compiler::{Compiler, Delta};

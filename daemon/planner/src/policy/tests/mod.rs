@@ -5,4 +5,5 @@ mod cases;
 mod generated;
 mod kernel;
 mod oracle;
+mod verdicts;
 mod world;
