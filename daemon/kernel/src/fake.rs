@@ -251,7 +251,7 @@ impl Kernel for Fake {
     fn flow_log(&self) -> Result<FlowLog, ObserveError> {
         let mut state = self.lock();
         if state.listener.as_ref().is_some_and(|listener| !listener.is_closed()) {
-            let source = std::io::ErrorKind::AlreadyExists.into();
+            let source = std::io::ErrorKind::PermissionDenied.into();
             return Err(ObserveError::FlowLog { source });
         }
         let (listener, log) = FlowLog::told();

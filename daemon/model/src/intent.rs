@@ -270,6 +270,28 @@ pub struct WatchEvents {
     pub kinds: Vec<ObjectKind>,
 }
 
+/// Which flows to send.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WatchFlows {
+    /// Only those with an end that is this, or on it.
+    pub of: Option<FlowsOf>,
+    /// Only those that do not pass.
+    pub dropped_only: bool,
+    /// Only those that audited policies would decide otherwise.
+    pub audit_only: bool,
+}
+
+/// Whose flows, by name, uid or short id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FlowsOf {
+    /// A sandbox's.
+    Sandbox(String),
+    /// An endpoint's.
+    Endpoint(String),
+    /// Those on a network.
+    Network(String),
+}
+
 /// Make a policy, or change the one of that name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApplyPolicy {

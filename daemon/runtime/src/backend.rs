@@ -7,13 +7,13 @@ use postern_model::intent::{
     DeleteNetwork, DeletePolicy, DeleteSandbox, Disconnect, ExplainFlow, JoinEndpoint,
     LeaveEndpoint, ListEndpoints, ListNetworks, ListPolicies, ListSandboxes, Mutation, Outcome,
     PruneNetworks, RemoveLink, SetQuarantine, UpdateEndpoint, UpdateNetwork, UpdateSandbox,
-    WatchEvents,
+    WatchEvents, WatchFlows,
 };
 use postern_model::plan::Plan;
 use postern_model::refusal::Refusal;
 use postern_server::{
-    Backend, EndpointFacts, EventItem, ExplanationFacts, NetworkFacts, PageOf, PolicyFacts,
-    SandboxFacts, SystemFacts,
+    Backend, EndpointFacts, EventItem, ExplanationFacts, FlowItem, NetworkFacts, PageOf,
+    PolicyFacts, SandboxFacts, SystemFacts,
 };
 
 use crate::ledger::{Ledger, detached};
@@ -114,6 +114,13 @@ impl<K: Kernel> Backend for Ledger<K> {
         request: WatchEvents,
     ) -> Result<impl Stream<Item = Result<EventItem, Refusal>> + Send + 'static, Refusal> {
         self.events(request)
+    }
+
+    fn watch_flows(
+        &self,
+        request: WatchFlows,
+    ) -> Result<impl Stream<Item = Result<FlowItem, Refusal>> + Send + 'static, Refusal> {
+        self.flows(&request)
     }
 
     fn system(&self) -> SystemFacts {

@@ -24,7 +24,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::ledger::{Ledger, LedgerOptions, chain};
+use crate::ledger::{LOG_TARGET, Ledger, LedgerOptions, chain};
 use crate::names::Names;
 use crate::notify::{Notice, notify};
 use crate::predefined;
@@ -114,14 +114,15 @@ fn start(arguments: Arguments) -> Result<(), DaemonError> {
     runtime.block_on(run(settings))
 }
 
-/// A bare level is about the daemon; its libraries speak only of what goes wrong.
+/// A bare level is about the daemon; its libraries speak only of what goes wrong. Flows are
+/// logged where a policy asks for it, whatever the level.
 fn directives(level: &str) -> String {
     const OWN: [&str; 6] = ["kernel", "plugin", "resolver", "runtime", "server", "store"];
     if level.parse::<LevelFilter>().is_err() {
         return level.to_owned();
     }
     let own = OWN.map(|name| format!("postern_{name}={level}"));
-    format!("warn,{}", own.join(","))
+    format!("warn,{},{LOG_TARGET}=info", own.join(","))
 }
 
 fn log_to_stderr(filter: EnvFilter, format: LogFormat) {
@@ -157,6 +158,7 @@ async fn run(settings: Settings) -> Result<(), DaemonError> {
     predefined::ensure(&ledger, &settings.bridge, settings.mtu)
         .await
         .map_err(DaemonError::Predefined)?;
+    ledger.log_flows();
     let listener = listen(&settings.socket)?;
     let repair = tokio::spawn(ledger.clone().keep_repaired());
     let expiry = tokio::spawn(ledger.clone().keep_expired());

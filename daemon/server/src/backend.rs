@@ -15,7 +15,7 @@ use postern_model::intent::{
     DeleteNetwork, DeletePolicy, DeleteSandbox, Disconnect, ExplainFlow, JoinEndpoint,
     LeaveEndpoint, ListEndpoints, ListNetworks, ListPolicies, ListSandboxes, Mutation, Outcome,
     PruneNetworks, RemoveLink, SetQuarantine, UpdateEndpoint, UpdateNetwork, UpdateSandbox,
-    WatchEvents,
+    WatchEvents, WatchFlows,
 };
 use postern_model::name::Labels;
 use postern_model::network::{Family, Network};
@@ -24,6 +24,8 @@ use postern_model::policy::{Direction, Policy, Selection, Tier};
 use postern_model::refusal::Refusal;
 use postern_model::sandbox::Sandbox;
 use postern_model::time::Timestamp;
+
+use crate::flow::FlowItem;
 
 /// A network with what its record does not say.
 #[derive(Debug, Clone)]
@@ -376,6 +378,12 @@ pub trait Backend: Clone + Send + Sync + 'static {
         &self,
         request: WatchEvents,
     ) -> Result<impl Stream<Item = Result<EventItem, Refusal>> + Send + 'static, Refusal>;
+
+    /// Streams new flows.
+    fn watch_flows(
+        &self,
+        request: WatchFlows,
+    ) -> Result<impl Stream<Item = Result<FlowItem, Refusal>> + Send + 'static, Refusal>;
 
     /// Returns what the daemon is.
     fn system(&self) -> SystemFacts;

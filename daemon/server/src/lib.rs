@@ -6,6 +6,7 @@
 
 mod backend;
 mod convert;
+mod flow;
 mod serve;
 mod service;
 mod status;
@@ -15,4 +16,5 @@ pub use backend::{
     LinkFacts, LintFacts, LookedFacts, NetworkFacts, PageOf, PairFacts, PolicyFacts, SandboxFacts,
     SideFacts, SystemFacts,
 };
+pub use flow::{AuditFacts, FlowFacts, FlowItem};
 pub use serve::{GRACE, MESSAGE_MAX, ServeError, serve};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::Stream;
 use postern_proto::v1::endpoint_service_server::EndpointServiceServer;
 use postern_proto::v1::event_service_server::EventServiceServer;
+use postern_proto::v1::flow_service_server::FlowServiceServer;
 use postern_proto::v1::network_service_server::NetworkServiceServer;
 use postern_proto::v1::policy_service_server::PolicyServiceServer;
 use postern_proto::v1::sandbox_service_server::SandboxServiceServer;
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 use tonic::transport::Server;
 
 use crate::backend::Backend;
-use crate::service::{Endpoints, Events, Networks, Policies, Sandboxes, System};
+use crate::service::{Endpoints, Events, Flows, Networks, Policies, Sandboxes, System};
 
 /// Largest request, bytes; larger ones get OUT_OF_RANGE from tonic before they are read.
 pub const MESSAGE_MAX: usize = 1 << 20;
@@ -65,6 +66,7 @@ pub async fn serve<B: Backend>(
     let endpoints = served!(EndpointServiceServer<Endpoints<B>>, Endpoints(backend.clone()));
     let policies = served!(PolicyServiceServer<Policies<B>>, Policies(backend.clone()));
     let events = served!(EventServiceServer<Events<B>>, Events(backend.clone(), stopping.clone()));
+    let flows = served!(FlowServiceServer<Flows<B>>, Flows(backend.clone(), stopping.clone()));
     let system = served!(SystemServiceServer<System<B>>, System(backend));
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -82,6 +84,7 @@ pub async fn serve<B: Backend>(
         .add_service(endpoints)
         .add_service(policies)
         .add_service(events)
+        .add_service(flows)
         .add_service(system)
         .serve_with_incoming_shutdown(connections, shutdown);
     let patience = async {

@@ -38,8 +38,8 @@ impl FlowLog {
     /// Listens in the calling thread's namespace. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`io::ErrorKind::ResourceBusy`] or [`io::ErrorKind::AlreadyExists`] if somebody else
-    /// listens; without `CAP_NET_ADMIN`, or without `nfnetlink_log` in the kernel.
+    /// [`io::ErrorKind::PermissionDenied`] if somebody else listens, or without
+    /// `CAP_NET_ADMIN`; any other without `nfnetlink_log` in the kernel.
     pub fn open() -> io::Result<Self> {
         let mut socket = NetfilterSocket::open()?;
         socket.receive_much(RECEIVE_LIMIT)?;

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 pub use client::FlowLog;
 
 /// The group that the rules log to.
-pub(crate) const GROUP: u16 = 20561;
+pub const GROUP: u16 = 20561;
 /// How much of a packet is logged, bytes: the longest headers of IPv4, or those of IPv6 with
 /// some extensions, and the first bytes of what they carry.
 pub(crate) const SNAPLEN: u32 = 128;

@@ -38,9 +38,9 @@ impl<K: Kernel> Ledger<K> {
 }
 
 /// An end with what is known of it.
-struct End<'a> {
-    party: Party,
-    endpoint: Option<&'a Endpoint>,
+pub(super) struct End<'a> {
+    pub(super) party: Party,
+    pub(super) endpoint: Option<&'a Endpoint>,
 }
 
 /// An explanation, and the elements that decide it in the kernel.
@@ -98,7 +98,7 @@ fn explain(
     Ok((facts, elements))
 }
 
-fn side(said: Option<Said>, looked: Vec<Looked>) -> SideFacts {
+pub(super) fn side(said: Option<Said>, looked: Vec<Looked>) -> SideFacts {
     let Some(said) = said else { return SideFacts::default() };
     let outcome = match said.outcome {
         Outcome::Accept => "accept",
@@ -223,7 +223,7 @@ fn published_at(to: Option<&Endpoint>, what: Selection) -> Vec<String> {
     of.collect()
 }
 
-fn facts(topology: &Topology, compiler: &Compiler, end: &End<'_>) -> EndFacts {
+pub(super) fn facts(topology: &Topology, compiler: &Compiler, end: &End<'_>) -> EndFacts {
     let address = match end.party {
         Party::Address(ip) | Party::HostAt(ip) if !ip.is_unspecified() => Some(ip),
         _ => None,
@@ -258,7 +258,7 @@ fn end_name(end: &End<'_>, identity: u32) -> String {
     }
 }
 
-fn reason(judgement: &Judgement) -> String {
+pub(super) fn reason(judgement: &Judgement) -> String {
     let Judgement { passes, egress, ingress, default, linked } = judgement;
     let cause = |said: &Said, direction: Direction| match &said.cause {
         Some(cause) => match cause.rule {

@@ -11,6 +11,7 @@ mod check;
 mod endpoints;
 mod explain;
 mod feed;
+mod flows;
 mod gate;
 mod holding;
 mod links;
@@ -50,10 +51,12 @@ use postern_store::Store;
 use tokio::sync::{Notify, RwLock};
 use uuid::Uuid;
 
+pub(crate) use flows::LOG_TARGET;
 pub(crate) use outcome::chain;
 pub(crate) use requests::detached;
 
 use feed::Feed;
+use flows::Flows;
 use locks::Locks;
 use pending::Pending;
 use state::State;
@@ -103,6 +106,7 @@ struct Core<K> {
     /// One namespace is adopted at a time: it must not be another sandbox's.
     adopting: tokio::sync::Mutex<()>,
     feed: Feed,
+    flows: Flows,
     /// Wakes the repair when a change failed in the kernel.
     failed: Notify,
     started: Timestamp,
@@ -159,6 +163,7 @@ impl<K: Kernel> Ledger<K> {
             creating_network: tokio::sync::Mutex::default(),
             adopting: tokio::sync::Mutex::default(),
             feed,
+            flows: Flows::default(),
             failed: Notify::new(),
             started: now(),
         }));
@@ -174,8 +179,9 @@ impl<K: Kernel> Ledger<K> {
         &self.0.kernel
     }
 
-    /// Waits until everything committed is on disk.
+    /// Stops following flows, and waits until everything committed is on disk.
     pub(crate) async fn close(&self) {
+        self.0.flows.close();
         if let Err(error) = self.0.store.durable().await {
             tracing::error!(error = chain(&error), "the last changes may not be on disk");
         }

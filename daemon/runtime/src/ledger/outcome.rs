@@ -1,7 +1,9 @@
 //! From errors of the rooms below to refusals a client can act on.
 
 use std::error::Error;
+use std::io;
 
+use postern_kernel::flow_log::GROUP;
 use postern_kernel::{ApplyError, NamespaceError, ObserveError, PortError};
 use postern_model::event::ObjectKind;
 use postern_model::refusal::{Class, FieldViolation, Refusal};
@@ -53,6 +55,17 @@ pub(super) fn of_apply(error: &ApplyError) -> Refusal {
 
 pub(super) fn of_observe(error: &ObserveError) -> Refusal {
     internal("KERNEL_FAILED", error)
+}
+
+pub(super) fn of_flow_log(error: &ObserveError) -> Refusal {
+    match error {
+        ObserveError::FlowLog { source } if source.kind() == io::ErrorKind::PermissionDenied => {
+            let text = format!("something else listens to the kernel's log group {GROUP}");
+            precondition("FLOW_LOG_BUSY", text)
+        }
+        ObserveError::FlowLog { .. } => precondition("KERNEL_UNSUPPORTED", chain(error)),
+        _ => of_observe(error),
+    }
 }
 
 pub(super) fn of_namespace(field: &str, error: &NamespaceError) -> Refusal {

@@ -106,6 +106,7 @@ impl<K: Kernel> Ledger<K> {
         match core.realize(&mut committed).await {
             Ok(flows_cut) => {
                 core.settle(committed);
+                self.log_flows();
                 Ok(Outcome { object: facts(core.state().policies(), &new, flows_cut), plan: None })
             }
             Err(refusal) => {
@@ -137,15 +138,18 @@ impl<K: Kernel> Ledger<K> {
         // Not withdrawn: the next reconciliation removes what is left.
         let realized = core.realize(&mut committed).await;
         core.settle(committed);
+        self.log_flows();
         realized.map(|flows_cut| Outcome {
             object: facts(core.state().policies(), &policy, flows_cut),
             plan: None,
         })
     }
 
-    /// Deletes policies as they expire. Ends only with the task it runs in.
+    /// Deletes policies as they expire, and sees to it that flows are logged as they ask.
+    /// Ends only with the task it runs in.
     pub(crate) async fn keep_expired(self) {
         loop {
+            self.log_flows();
             tokio::time::sleep(EXPIRY_CHECK).await;
             let now: Timestamp = now();
             let past = |policy: &&Policy| policy.spec.expires.is_some_and(|time| time <= now);

@@ -96,7 +96,7 @@ pub(crate) fn explanation(facts: ExplanationFacts) -> v1::ExplainResponse {
     }
 }
 
-fn end_out(end: EndFacts) -> v1::ExplainedEnd {
+pub(super) fn end_out(end: EndFacts) -> v1::ExplainedEnd {
     let EndFacts { name, address, network, sandbox, labels, identity, names } = end;
     v1::ExplainedEnd {
         name,
@@ -109,7 +109,7 @@ fn end_out(end: EndFacts) -> v1::ExplainedEnd {
     }
 }
 
-fn index(rule: Option<usize>) -> i32 {
+pub(super) fn index(rule: Option<usize>) -> i32 {
     rule.and_then(|rule| i32::try_from(rule).ok()).unwrap_or(-1)
 }
 

@@ -8,6 +8,7 @@ mod endpoint;
 mod event;
 mod explain;
 mod fields;
+mod flow;
 mod network;
 mod policy;
 mod policy_out;
@@ -21,6 +22,7 @@ pub(crate) use endpoint::{
 };
 pub(crate) use event::{event_item, watch_events};
 pub(crate) use explain::{explain_flow, explanation};
+pub(crate) use flow::{flow_item, watch_flows};
 pub(crate) use network::{
     create_network, delete_network, list_networks, network, prune_networks, update_network,
 };

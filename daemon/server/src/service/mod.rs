@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod event;
+mod flow;
 mod network;
 mod policy;
 mod sandbox;
@@ -9,6 +10,7 @@ mod system;
 
 pub(crate) use endpoint::Endpoints;
 pub(crate) use event::Events;
+pub(crate) use flow::Flows;
 pub(crate) use network::Networks;
 pub(crate) use policy::Policies;
 pub(crate) use sandbox::Sandboxes;
