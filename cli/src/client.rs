@@ -8,6 +8,7 @@ use std::time::Duration;
 use postern_proto::v1::PageRequest;
 use postern_proto::v1::endpoint_service_client::EndpointServiceClient;
 use postern_proto::v1::event_service_client::EventServiceClient;
+use postern_proto::v1::flow_service_client::FlowServiceClient;
 use postern_proto::v1::network_service_client::NetworkServiceClient;
 use postern_proto::v1::policy_service_client::PolicyServiceClient;
 use postern_proto::v1::sandbox_service_client::SandboxServiceClient;
@@ -124,6 +125,15 @@ impl Client {
     /// No daemon answers.
     pub(crate) async fn events(&self) -> Result<EventServiceClient<Channel>, Error> {
         let client = EventServiceClient::new(self.channel().await?);
+        Ok(client.max_decoding_message_size(MAX_REPLY))
+    }
+
+    /// The flows' service.
+    ///
+    /// # Errors
+    /// No daemon answers.
+    pub(crate) async fn flows(&self) -> Result<FlowServiceClient<Channel>, Error> {
+        let client = FlowServiceClient::new(self.channel().await?);
         Ok(client.max_decoding_message_size(MAX_REPLY))
     }
 

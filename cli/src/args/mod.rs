@@ -65,7 +65,7 @@ pub(crate) struct Cli {
 pub(crate) enum Format {
     /// Columns, and for a change the id or name of what was changed
     Table,
-    /// The reply message as proto3 JSON; events one to a line
+    /// The reply message as proto3 JSON; events and flows one to a line
     Json,
 }
 
@@ -97,6 +97,8 @@ pub(crate) enum Command {
     Exec(system::ExecArgs),
     /// Follow the changes as they happen
     Events(system::EventsArgs),
+    /// Follow new flows, what becomes of them, and which policy or network decides
+    Flows(system::FlowsArgs),
     /// Show what the daemon is and what this kernel can do
     Status,
     /// Show how the kernel differs from what should be there; change nothing

@@ -1,4 +1,4 @@
-//! `exec`, `events` and `completion`.
+//! `exec`, `events`, `flows` and `completion`.
 
 use std::ffi::OsString;
 
@@ -57,6 +57,40 @@ impl From<Kind> for ObjectKind {
             Kind::Policy => Self::Policy,
         }
     }
+}
+
+/// `flows`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A line has the time, the verdict, both ends, what is used and why; AUDIT says what would become
+of the flow if policies in mode AUDIT were enforced. Flows between neighbours are seen where a
+policy selects an endpoint of their network, or icc is off. Where there is much it is a sample.
+Ends only when interrupted or when the daemon goes.")]
+pub(crate) struct FlowsArgs {
+    /// Whose flows.
+    #[command(flatten)]
+    pub of: FlowsOf,
+    /// Only flows that do not pass
+    #[arg(long)]
+    pub dropped: bool,
+    /// Only flows that policies in mode AUDIT would decide otherwise
+    #[arg(long)]
+    pub audit: bool,
+}
+
+/// Whose flows: at most one.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct FlowsOf {
+    /// Only those of this sandbox
+    #[arg(long, value_name = "SANDBOX")]
+    pub sandbox: Option<String>,
+    /// Only those of this endpoint
+    #[arg(long, value_name = "ENDPOINT")]
+    pub endpoint: Option<String>,
+    /// Only those with an end on this network
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<String>,
 }
 
 /// `completion`.

@@ -3,6 +3,7 @@
 mod endpoint;
 mod events;
 mod exec;
+mod flows;
 mod link;
 mod network;
 mod policy;
@@ -52,6 +53,7 @@ async fn call(command: Command, client: &Client, out: Printer) -> Result<(), Err
         Command::Policy(command) => policy::run(command, client, out).await,
         Command::Explain(args) => policy::explain(args, client, out).await,
         Command::Events(args) => events::run(args, client, out).await,
+        Command::Flows(args) => flows::run(args, client, out).await,
         Command::Status => system::status(client, out).await,
         Command::Drift => system::drift(client, out).await,
         Command::Reconcile => system::reconcile(client, out).await,

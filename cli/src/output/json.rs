@@ -56,6 +56,7 @@ named!(
     ListPoliciesResponse,
     DeletePolicyResponse,
     WatchEventsResponse,
+    WatchFlowsResponse,
     GetInfoResponse,
     GetDriftResponse,
     ReconcileResponse,

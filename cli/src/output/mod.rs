@@ -3,6 +3,7 @@
 pub(crate) mod endpoint;
 pub(crate) mod event;
 pub(crate) mod explain;
+pub(crate) mod flow;
 pub(crate) mod json;
 pub(crate) mod link;
 pub(crate) mod network;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use postern_proto::v1::endpoint_service_server::EndpointService;
 use postern_proto::v1::event_service_server::EventService;
+use postern_proto::v1::flow_service_server::FlowService;
 use postern_proto::v1::network_service_server::NetworkService;
 use postern_proto::v1::sandbox_service_server::SandboxService;
 use postern_proto::v1::system_service_server::SystemService;
@@ -407,6 +408,38 @@ impl EventService for Fake {
         let events: Events =
             items.map(|item| Ok(v1::WatchEventsResponse { item: Some(item) })).into();
         reply(Box::pin(tokio_stream::iter(events)))
+    }
+}
+
+type Flows = Vec<Result<v1::WatchFlowsResponse, Status>>;
+
+#[tonic::async_trait]
+impl FlowService for Fake {
+    type WatchStream = Pin<Box<tokio_stream::Iter<<Flows as IntoIterator>::IntoIter>>>;
+
+    /// A gap, a flow, and the end that a real daemon's stream has only when it stops.
+    async fn watch(&self, request: Request<v1::WatchFlowsRequest>) -> Reply<Self::WatchStream> {
+        use v1::watch_flows_request::Of;
+        use v1::watch_flows_response::Item;
+        let request = self.note("flow.watch", request);
+        if let Some(Of::Sandbox(name)) = &request.of {
+            there("Sandbox", name)?;
+        }
+        let end = |name: &str| v1::ExplainedEnd { name: name.into(), ..Default::default() };
+        let flow = v1::Flow {
+            time: Some(prost_types::Timestamp::default()),
+            from: Some(end("web.blue")),
+            to: Some(end("db.blue")),
+            protocol: 6,
+            port: 5432,
+            verdict: v1::FlowVerdict::Passed.into(),
+            reason: "accepted by policy `db`, ingress rule 0".into(),
+            ..Default::default()
+        };
+        let flows: Flows = [Item::Lost(7), Item::Flow(flow)]
+            .map(|item| Ok(v1::WatchFlowsResponse { item: Some(item) }))
+            .into();
+        reply(Box::pin(tokio_stream::iter(flows)))
     }
 }
 

@@ -3,6 +3,7 @@
 mod endpoint;
 mod exec;
 mod fake;
+mod flows;
 mod link;
 mod network;
 mod sandbox;
@@ -15,6 +16,7 @@ use std::process::{Command, Stdio};
 use fake::Fake;
 use postern_proto::v1::endpoint_service_server::EndpointServiceServer;
 use postern_proto::v1::event_service_server::EventServiceServer;
+use postern_proto::v1::flow_service_server::FlowServiceServer;
 use postern_proto::v1::network_service_server::NetworkServiceServer;
 use postern_proto::v1::sandbox_service_server::SandboxServiceServer;
 use postern_proto::v1::system_service_server::SystemServiceServer;
@@ -90,6 +92,7 @@ fn serve(listener: std::os::unix::net::UnixListener, fake: Fake) {
             .add_service(SandboxServiceServer::new(fake.clone()))
             .add_service(EndpointServiceServer::new(fake.clone()))
             .add_service(EventServiceServer::new(fake.clone()))
+            .add_service(FlowServiceServer::new(fake.clone()))
             .add_service(SystemServiceServer::new(fake))
             .serve_with_incoming(UnixListenerStream::new(listener))
             .await
