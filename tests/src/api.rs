@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use postern_proto::v1::endpoint_service_client::EndpointServiceClient;
 use postern_proto::v1::event_service_client::EventServiceClient;
+use postern_proto::v1::flow_service_client::FlowServiceClient;
 use postern_proto::v1::network_service_client::NetworkServiceClient;
 use postern_proto::v1::policy_service_client::PolicyServiceClient;
 use postern_proto::v1::sandbox_service_client::SandboxServiceClient;
@@ -46,6 +47,8 @@ pub struct Api {
     pub policies: PolicyServiceClient<Channel>,
     /// Events.
     pub events: EventServiceClient<Channel>,
+    /// Flows.
+    pub flows: FlowServiceClient<Channel>,
     /// The daemon itself.
     pub system: SystemServiceClient<Channel>,
 }
@@ -75,6 +78,7 @@ impl Api {
             endpoints: EndpointServiceClient::new(channel.clone()),
             policies: PolicyServiceClient::new(channel.clone()),
             events: EventServiceClient::new(channel.clone()),
+            flows: FlowServiceClient::new(channel.clone()),
             system: SystemServiceClient::new(channel.clone()),
             channel,
         }

@@ -71,6 +71,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("netlink-packet-route", &["postern-kernel"]),
     ("netlink-packet-netfilter", &["postern-kernel"]),
     ("nftables", &["postern-kernel"]),
+    ("etherparse", &["postern-kernel"]),
     (
         "tonic",
         &["postern-proto", "postern-server", "postern-runtime", "postern-cli", "postern-tests"],

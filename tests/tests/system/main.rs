@@ -11,6 +11,8 @@ mod endpoints;
 mod events;
 mod failures;
 mod files;
+mod flows;
+mod flows_log;
 mod idempotency;
 mod isolation;
 mod links;

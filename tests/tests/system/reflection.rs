@@ -11,7 +11,7 @@ use tonic_health::pb::health_client::HealthClient;
 fn the_server_tells_what_it_serves() {
     World::run(async |world| {
         let reflection = Reflection::read(world.api.channel.clone()).await.unwrap();
-        for service in ["Network", "Sandbox", "Endpoint", "Event", "System"] {
+        for service in ["Network", "Sandbox", "Endpoint", "Policy", "Event", "Flow", "System"] {
             let name = format!("postern.v1.{service}Service");
             assert!(reflection.services().contains(&name), "{:?}", reflection.services());
         }
