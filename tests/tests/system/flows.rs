@@ -169,7 +169,7 @@ fn the_host_the_world_and_published_ports() {
         }
         ping(&web, OUTSIDE4);
         let flow = watcher.flow().await;
-        let icmp = flow.icmp.clone().unwrap();
+        let icmp = flow.icmp.unwrap();
         assert_eq!((flow.protocol, icmp.r#type, icmp.ipv6), (1, 8, false));
         // What is nobody's of ours is not told.
         assert!(reaches(&world.host, &format!("{OUTSIDE4}:80")));

@@ -64,7 +64,8 @@ pub(super) fn judge(state: &State, packet: &FirstPacket, time: Timestamp) -> Opt
     logged_by.dedup();
     let (verdict, reason) = became(policies, packet, &flow, &judgement);
     let audit = audited.filter(|_| reason != MID_STREAM);
-    let audit = audit.filter(|audited| audited.verdict() != verdict).map(audit_facts);
+    let audit = audit.filter(|audited| audited.verdict() != verdict);
+    let audit = audit.as_ref().map(audit_facts);
     let facts = FlowFacts {
         time,
         from: facts(topology, policies, &from),
@@ -109,11 +110,11 @@ fn became(
     (judgement.verdict(), reason(judgement))
 }
 
-fn audit_facts(audited: Judgement) -> AuditFacts {
+fn audit_facts(audited: &Judgement) -> AuditFacts {
     // Of two that accept the one that is asked last: only its word counts.
     let cause = audited.deciders().pop().map(|(direction, cause)| (direction, cause.clone()));
     let cause = cause.map(|(direction, Cause { policy, rule })| (direction, policy, rule));
-    AuditFacts { verdict: audited.verdict(), reason: reason(&audited), cause }
+    AuditFacts { verdict: audited.verdict(), reason: reason(audited), cause }
 }
 
 fn member(endpoint: &Endpoint) -> Member {
