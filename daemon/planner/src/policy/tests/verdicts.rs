@@ -31,7 +31,14 @@ fn flow(world: &World, from: &str, to: &str, what: Selection) -> Flow {
         "host" => Party::Host,
         name => Party::Address(world.endpoint(name).address(Family::V4).unwrap()),
     };
-    Flow { from: party(from), to: party(to), family: Family::V4, what, published: false }
+    Flow {
+        from: party(from),
+        to: party(to),
+        family: Family::V4,
+        what,
+        published: false,
+        begins: None,
+    }
 }
 
 fn judged(world: &World, from: &str, to: &str, what: Selection) -> Judgement {

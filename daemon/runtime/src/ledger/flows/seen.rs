@@ -45,7 +45,7 @@ pub(super) struct Member {
 pub(super) fn judge(state: &State, packet: &FirstPacket, time: Timestamp) -> Option<Seen> {
     let (topology, policies) = (state.topology(), state.policies());
     let endpoint = |ip: IpAddr| topology.endpoint(policies.endpoint_at(ip)?);
-    let flow = flow(packet);
+    let flow = flow(packet, time);
     let from = End { party: flow.from, endpoint: endpoint(packet.from) };
     let to = End { party: flow.to, endpoint: endpoint(packet.to) };
     let ends = [from.endpoint, to.endpoint];
@@ -69,7 +69,7 @@ pub(super) fn judge(state: &State, packet: &FirstPacket, time: Timestamp) -> Opt
     let facts = FlowFacts {
         time,
         from: facts(topology, policies, &from),
-        to: facts(topology, policies, &to),
+        to: EndFacts { names: policies.names_of(&flow), ..facts(topology, policies, &to) },
         family: flow.family,
         source_port: packet.source_port,
         what: packet.what,
@@ -83,7 +83,7 @@ pub(super) fn judge(state: &State, packet: &FirstPacket, time: Timestamp) -> Opt
     Some(Seen { facts, members: ends.into_iter().flatten().map(member).collect(), logged_by })
 }
 
-fn flow(packet: &FirstPacket) -> Flow {
+fn flow(packet: &FirstPacket, time: Timestamp) -> Flow {
     let party = |ip, host: Way| match packet.way == host {
         true => Party::HostAt(ip),
         false => Party::Address(ip),
@@ -94,6 +94,7 @@ fn flow(packet: &FirstPacket) -> Flow {
         family: Family::of(packet.to),
         what: packet.what,
         published: packet.published,
+        begins: Some(time),
     }
 }
 
