@@ -53,6 +53,7 @@ named!(
     QuarantineSandboxResponse,
     ReleaseSandboxResponse,
     ApplyPolicyResponse,
+    PolicySpec,
     ListPoliciesResponse,
     DeletePolicyResponse,
     WatchEventsResponse,

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use postern_proto::v1::{ApplyPolicyResponse, Direction, Policy, PolicyMode, PolicySpec, Tier};
+use similar::TextDiff;
 
-use super::{id, plain, table};
+use super::{id, json, plain, table};
 
 /// One row for each, in the order in which they come.
 pub(crate) fn table(policies: &[Policy], whole: bool) -> String {
@@ -60,6 +61,7 @@ pub(crate) fn applied(reply: &ApplyPolicyResponse, dry_run: bool) -> String {
         }
     };
     let mut text = format!("{}: selects {endpoints}{cut}", plain(&policy.name));
+    text.push_str(&difference(reply));
     for lint in &reply.lint {
         let rule = if lint.rule.is_empty() { String::new() } else { format!("{}: ", lint.rule) };
         let _ = write!(text, "\n  note: {}{}", plain(&rule), plain(&lint.text));
@@ -79,6 +81,23 @@ pub(crate) fn applied(reply: &ApplyPolicyResponse, dry_run: bool) -> String {
     text
 }
 
+/// What a policy says otherwise than before, line by line as `policy inspect` shows it;
+/// nothing of one that is new or the same.
+fn difference(reply: &ApplyPolicyResponse) -> String {
+    let now = reply.policy.as_ref().and_then(|policy| policy.spec.as_ref());
+    let Some((before, now)) = reply.previous.as_ref().zip(now) else { return String::new() };
+    let (Ok(before), Ok(now)) = (json::pretty(before), json::pretty(now)) else {
+        return String::new();
+    };
+    let diff = TextDiff::from_lines(&before, &now);
+    let groups = diff.grouped_ops(1).into_iter().flatten();
+    let changes = groups.flat_map(|operation| diff.iter_changes(&operation).collect::<Vec<_>>());
+    let line = |change: similar::Change<&str>| {
+        format!("\n  {} {}", change.tag(), plain(change.value().trim_end()))
+    };
+    changes.map(line).collect()
+}
+
 fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("one {what}") } else { format!("{count} {what}s") }
 }
@@ -86,6 +105,24 @@ fn counted(count: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_replaced_is_shown_line_by_line() {
+        let before = PolicySpec { priority: 3, ..PolicySpec::default() };
+        let mut reply = ApplyPolicyResponse {
+            policy: Some(Policy {
+                name: "db".into(),
+                spec: Some(PolicySpec { priority: 4, ..before.clone() }),
+                ..Policy::default()
+            }),
+            previous: Some(before),
+            ..ApplyPolicyResponse::default()
+        };
+        let shown = applied(&reply, true);
+        assert!(shown.contains("\n  -   \"priority\": 3,\n  +   \"priority\": 4,"), "{shown}");
+        reply.previous = None;
+        assert_eq!(applied(&reply, true), "db: selects 0 endpoints");
+    }
 
     #[test]
     fn a_row_for_each() {

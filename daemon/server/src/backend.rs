@@ -20,7 +20,7 @@ use postern_model::intent::{
 use postern_model::name::Labels;
 use postern_model::network::{Family, Network};
 use postern_model::plan::Plan;
-use postern_model::policy::{Direction, Policy, Selection, Tier};
+use postern_model::policy::{Direction, Policy, PolicySpec, Selection, Tier};
 use postern_model::refusal::Refusal;
 use postern_model::sandbox::Sandbox;
 use postern_model::time::Timestamp;
@@ -86,6 +86,8 @@ pub struct PolicyFacts {
     pub lints: Vec<LintFacts>,
     /// Which pairs it changes; only of a request that changes nothing.
     pub impact: ImpactFacts,
+    /// What it takes the place of; only of an application.
+    pub previous: Option<PolicySpec>,
 }
 
 /// One thing that is odd about a policy.

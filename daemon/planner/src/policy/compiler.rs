@@ -53,7 +53,7 @@ pub struct Compiler {
     pub(super) peers: BTreeMap<Peer, Standing>,
     /// Who serves each port that an egress rule names.
     servers: BTreeMap<(Protocol, String), Standing>,
-    places: BTreeMap<PolicyId, Place>,
+    pub(super) places: BTreeMap<PolicyId, Place>,
     pub(super) relevance: Relevance,
     /// Elements of no endpoint: those of prefixes and of gateways.
     pub(super) common: BTreeSet<Element>,

@@ -14,6 +14,9 @@ use super::line::{Cause, Line, Lines, Outcome, Ports, isolating};
 use super::member::Member;
 use super::pieces::Entry;
 
+/// Where name servers are asked: by DNS, and by DNS over TLS or QUIC (RFC 7858, RFC 9250).
+pub(super) const RESOLVER_PORTS: [u16; 2] = [53, 853];
+
 /// Every peer that a policy's rules name.
 pub(super) fn peers(policy: &Policy) -> impl Iterator<Item = &Peer> {
     let rules = Direction::ALL.into_iter().filter_map(|direction| policy.spec.rules(direction));
@@ -101,17 +104,16 @@ pub(super) fn lines(
 }
 
 /// Whether a policy lets its subjects reach something by name.
-fn by_name(policy: &Policy) -> bool {
+pub(super) fn by_name(policy: &Policy) -> bool {
     let rules = policy.spec.rules(Direction::Egress).unwrap_or_default();
     rules.iter().flat_map(|rule| &rule.peers).any(|peer| matches!(peer, Peer::Domain(_)))
 }
 
 /// Who reaches something by name asks the daemon's resolver, which alone is believed, and
-/// no other one: not by DNS (port 53), nor by DNS over TLS or QUIC (port 853, RFC 7858 and
-/// RFC 9250).
+/// no other one.
 fn one_resolver(policy: &Policy) -> Line {
     let ports = [Protocol::Tcp, Protocol::Udp].into_iter().flat_map(|protocol| {
-        [53, 853].map(|port| Match { protocol: protocol.number(), first: port, last: port })
+        RESOLVER_PORTS.map(|port| Match { protocol: protocol.number(), first: port, last: port })
     });
     Line {
         tier: Tier::Admin,

@@ -1,9 +1,13 @@
 //! What is odd about a policy, though it can be carried out.
 
-use postern_model::policy::{Direction, Peer, Policy, PolicyPort, Rule, Tier, TransportProtocol};
+use postern_model::policy::{
+    Action, Direction, Mode, Peer, Policy, PolicyPort, Rule, Tier, TransportProtocol,
+};
+use postern_model::port::Protocol;
 
 use super::class::{Class, is_relative};
 use super::compiler::Compiler;
+use super::elements;
 use super::line::Named;
 
 /// One thing that is odd.
@@ -28,6 +32,10 @@ pub enum LintKind {
     UnknownPort,
     /// A rule of the same policy decides before it.
     UnreachableRule,
+    /// Another policy decides before it, for everybody it is about.
+    ShadowedRule,
+    /// It accepts a name server that its subjects cannot ask.
+    DnsBlocked,
 }
 
 impl Compiler {
@@ -57,9 +65,66 @@ impl Compiler {
                     let text = format!("rule {earlier} decides all that it matches");
                     lints.push(Lint { kind: LintKind::UnreachableRule, rule: at, text });
                 }
+                lints.extend(self.shadowed(policy, direction, rule).map(|text| Lint {
+                    kind: LintKind::ShadowedRule,
+                    rule: at,
+                    text,
+                }));
+                lints.extend(self.dns_blocked(policy, direction, rule).map(|text| Lint {
+                    kind: LintKind::DnsBlocked,
+                    rule: at,
+                    text,
+                }));
             }
         }
         lints
+    }
+
+    /// Which other policy decides, for every subject, all that a rule matches.
+    fn shadowed(&self, policy: &Policy, direction: Direction, rule: &Rule) -> Option<String> {
+        let place = self.places.get(&policy.id)?;
+        let subjects = &self.policies.get(place)?.subjects;
+        let mut earlier = self.policies.range(..place).map(|(_, earlier)| earlier);
+        let by = earlier.find(|earlier| {
+            let other = &earlier.policy.spec;
+            let decides = match (other.tier, policy.spec.tier) {
+                // Whoever is isolated is never judged by tier BASELINE.
+                (Tier::App, Tier::Baseline) => other.directions.contains(&direction),
+                (Tier::App, _) => false,
+                (tier, own) => {
+                    let mut rules = other.rules(direction).unwrap_or_default().iter();
+                    // What is passed on skips its own tier alone.
+                    rules.any(|of| covers(of, rule) && (of.action != Action::Pass || tier == own))
+                }
+            };
+            let alone = !subjects.is_empty() && subjects.is_subset(&earlier.subjects);
+            decides && alone && other.mode == Mode::Enforce
+        })?;
+        Some(format!("policy `{}` decides all that it matches", by.policy.name))
+    }
+
+    /// Whether a rule accepts a resolver that is closed to some subject, because a policy has
+    /// names.
+    fn dns_blocked(&self, policy: &Policy, direction: Direction, rule: &Rule) -> Option<String> {
+        let dns = |port: &PolicyPort| match port {
+            PolicyPort::Ports(Protocol::Tcp | Protocol::Udp, ports) => {
+                ports.count() == 1 && elements::RESOLVER_PORTS.contains(&ports.first())
+            }
+            _ => false,
+        };
+        let asks = direction == Direction::Egress && rule.action == Action::Accept;
+        if !asks || !rule.ports.iter().any(dns) {
+            return None;
+        }
+        let by = self.selected(policy).find_map(|member| {
+            let policies = member.policies.iter().filter_map(|place| self.policies.get(place));
+            let enforced = policies.filter(|of| of.policy.spec.mode == Mode::Enforce);
+            enforced.map(|of| &of.policy).find(|policy| elements::by_name(policy))
+        })?;
+        Some(format!(
+            "policy `{}` has names, so that only the daemon's resolver can be asked",
+            by.name
+        ))
     }
 
     fn unknown_peers<'a>(

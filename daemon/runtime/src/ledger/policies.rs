@@ -8,7 +8,7 @@ use postern_model::id::PolicyId;
 use postern_model::intent::{ApplyPolicy, DeletePolicy, ListPolicies, Outcome};
 use postern_model::name::Labels;
 use postern_model::plan::Plan;
-use postern_model::policy::Policy;
+use postern_model::policy::{Policy, PolicySpec};
 use postern_model::refusal::{Class, Refusal};
 use postern_model::time::Timestamp;
 use postern_model::topology::Put;
@@ -50,6 +50,7 @@ fn facts(compiler: &Compiler, policy: &Policy, flows_cut: usize) -> PolicyFacts 
         flows_cut,
         lints,
         impact: ImpactFacts::default(),
+        previous: None,
     }
 }
 
@@ -59,6 +60,8 @@ fn lint(lint: Lint) -> LintFacts {
         LintKind::UnknownPeer => "UNKNOWN_PEER",
         LintKind::UnknownPort => "UNKNOWN_PORT",
         LintKind::UnreachableRule => "UNREACHABLE_RULE",
+        LintKind::ShadowedRule => "SHADOWED_RULE",
+        LintKind::DnsBlocked => "DNS_BLOCKED",
     };
     LintFacts { code, rule: lint.rule, text: lint.text }
 }
@@ -94,7 +97,8 @@ impl<K: Kernel> Ledger<K> {
             };
             let trial = Trial::of((&topology, &before), &new, old.as_ref());
             check_size(&trial.delta)?;
-            return core.rehearsed(new, trial).await;
+            let previous = old.map(|old| old.spec);
+            return core.rehearsed((new, previous), trial).await;
         }
         let back = old.clone().map_or(Put::PolicyGone(new.id), |old| Put::Policy(Box::new(old)));
         let action = if old.is_some() { Action::Updated } else { Action::Created };
@@ -107,7 +111,9 @@ impl<K: Kernel> Ledger<K> {
             Ok(flows_cut) => {
                 core.settle(committed);
                 self.log_flows();
-                Ok(Outcome { object: facts(core.state().policies(), &new, flows_cut), plan: None })
+                let facts = facts(core.state().policies(), &new, flows_cut);
+                let object = PolicyFacts { previous: old.map(|old| old.spec), ..facts };
+                Ok(Outcome { object, plan: None })
             }
             Err(refusal) => {
                 core.withdraw(committed, vec![back], &Plan::default()).await;
@@ -194,7 +200,7 @@ impl<K: Kernel> Core<K> {
     /// The answer to a request that changes nothing: what would become of whom.
     async fn rehearsed(
         &self,
-        policy: Policy,
+        (policy, previous): (Policy, Option<PolicySpec>),
         trial: Trial,
     ) -> Result<Outcome<PolicyFacts>, Refusal> {
         let Trial { delta, subjects, lints, impact, after } = trial;
@@ -219,6 +225,7 @@ impl<K: Kernel> Core<K> {
                 truncated,
                 cut: cut.into_iter().take(CUT_SHOWN).collect(),
             },
+            previous,
         };
         let plan = Plan { remove: delta.remove, add: delta.add, ..Plan::default() };
         Ok(Outcome { object, plan: Some(plan) })
@@ -227,7 +234,7 @@ impl<K: Kernel> Core<K> {
     fn new_policy(
         &self,
         name: postern_model::name::Name,
-        spec: postern_model::policy::PolicySpec,
+        spec: PolicySpec,
     ) -> Result<Policy, Refusal> {
         if self.state().topology().policies().count() >= POLICIES_MAX {
             let text = format!("there are {POLICIES_MAX} policies, the most there can be");

@@ -132,6 +132,7 @@ mod tests {
             sandbox: String::new(),
             labels: Default::default(),
             identity: 0,
+            names: Vec::new(),
         };
         FlowFacts {
             time: Timestamp(1500),

@@ -14,7 +14,7 @@ use crate::backend::{ImpactFacts, LintFacts, PairFacts, PolicyFacts};
 
 /// A policy.
 pub(crate) fn policy(facts: PolicyFacts) -> v1::Policy {
-    let PolicyFacts { policy, subjects, flows_cut: _, lints: _, impact: _ } = facts;
+    let PolicyFacts { policy, subjects, .. } = facts;
     v1::Policy {
         uid: policy.id.to_string(),
         name: policy.name.to_string(),
@@ -35,6 +35,7 @@ pub(crate) fn applied(facts: PolicyFacts, plan: Option<v1::Plan>) -> v1::ApplyPo
         changes: changes.into_iter().map(change).collect(),
         changes_truncated: truncated,
         live_flows_cut: cut,
+        previous: facts.previous.clone().map(spec),
         policy: Some(policy(facts)),
     }
 }

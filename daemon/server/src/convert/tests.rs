@@ -307,6 +307,7 @@ fn that_a_policy_logs_is_kept_and_shown() {
             flows_cut: 0,
             lints: Vec::new(),
             impact: Default::default(),
+            previous: None,
         };
         assert_eq!(policy(facts).spec.unwrap().log, log);
     }

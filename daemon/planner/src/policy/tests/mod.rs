@@ -4,6 +4,7 @@
 mod cases;
 mod generated;
 mod kernel;
+mod lints;
 mod oracle;
 mod verdicts;
 mod world;
