@@ -131,6 +131,11 @@ impl Compiler {
         self.policed.contains_key(&network)
     }
 
+    /// Whether some policy reaches something by name.
+    pub fn has_names(&self) -> bool {
+        self.peers.keys().any(|peer| matches!(peer, Peer::Domain(_)))
+    }
+
     /// The joined endpoint that has an address.
     pub fn endpoint_at(&self, address: IpAddr) -> Option<EndpointId> {
         self.by_address.get(&address).copied()

@@ -95,9 +95,11 @@ pub(super) fn lines(
     if direction == Direction::Egress {
         lines.lines.extend(selecting().find(|policy| by_name(policy)).map(one_resolver));
     }
+    let own = own_identities(member, place);
     for policy in selecting() {
         for (index, rule) in policy.spec.rules(direction).unwrap_or_default().iter().enumerate() {
-            lines.lines.extend(line_of(compiler, member, place, (policy, rule, index)));
+            let cause = Cause { policy: policy.name.to_string(), rule: Some(index) };
+            lines.lines.extend(line(compiler, (member, &own), place, (policy, rule, cause)));
         }
     }
     lines
@@ -132,22 +134,29 @@ pub(super) fn line_of(
     (policy, rule, index): (&Policy, &Rule, usize),
 ) -> Option<Line> {
     let cause = Cause { policy: policy.name.to_string(), rule: Some(index) };
-    line(compiler, member, place, (policy, rule, cause))
+    let own = own_identities(member, place);
+    line(compiler, (member, &own), place, (policy, rule, cause))
+}
+
+/// What the subject asked for by name: nobody is known by name who begins a flow.
+fn own_identities(
+    member: &Member,
+    (address, direction): (IpAddr, Direction),
+) -> BTreeSet<Identity> {
+    match direction {
+        Direction::Egress => member.own_identities(address),
+        Direction::Ingress => BTreeSet::new(),
+    }
 }
 
 /// A rule as a line; none if it means nobody.
 fn line(
     compiler: &Compiler,
-    member: &Member,
+    (member, own): (&Member, &BTreeSet<Identity>),
     (address, direction): (IpAddr, Direction),
     (policy, rule, cause): (&Policy, &Rule, Cause),
 ) -> Option<Line> {
     let action = if policy.spec.tier == Tier::App { Action::Accept } else { rule.action };
-    let own = if direction == Direction::Egress {
-        member.own_identities(address)
-    } else {
-        BTreeSet::new()
-    };
     let peers = (!rule.peers.is_empty()).then(|| {
         let stands = rule.peers.iter().flat_map(|peer| standing(compiler, member, peer));
         let is = |identity: &Identity| {
@@ -156,7 +165,7 @@ fn line(
                 rule.peers.iter().any(|peer| class.is(peer, &compiler.networks))
             })
         };
-        stands.chain(own.into_iter().filter(is)).collect::<BTreeSet<_>>()
+        stands.chain(own.iter().copied().filter(is)).collect::<BTreeSet<_>>()
     });
     let ports = (!rule.ports.is_empty()).then(|| ports(member, address, direction, &rule.ports));
     let nobody = peers.as_ref().is_some_and(BTreeSet::is_empty);

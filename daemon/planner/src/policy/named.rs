@@ -22,6 +22,11 @@ use super::member::Member;
 
 /// Most addresses of all names that are kept for one address of an endpoint.
 const ADDRESSES_MAX: usize = 4_096;
+/// Most names of one address that are kept for one endpoint: whatever a zone answers, what
+/// is kept of it stays small.
+const NAMES_MAX: usize = 16;
+/// The longest that an answer is believed, as the resolver keeps it (RFC 8767 §4).
+const TTL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// How much longer than promised an address holds: so an answer that is given again and
 /// again is written anew every now and then only.
 const SLACK: Duration = Duration::from_secs(5);
@@ -109,14 +114,13 @@ impl Compiler {
             if self.is_known(*address) {
                 continue;
             }
-            let until = now.after((*ttl).max(limits.floor));
+            let until = now.after((*ttl).min(TTL_MAX).max(limits.floor));
             for own in own.iter().filter(|own| own.is_ipv4() == address.is_ipv4()) {
                 self.note(id, (*own, *address), &answer.name, (until, now), &mut resolution.delta);
             }
         }
         for own in own {
-            resolution.evicted +=
-                self.make_room(id, own, (&answer.name, limits), &mut resolution.delta);
+            resolution.evicted += self.make_room(id, own, (answer, limits), &mut resolution.delta);
         }
         self.recompile(id, &mut resolution.delta);
         resolution
@@ -133,11 +137,37 @@ impl Compiler {
                 continue;
             }
             touched.insert(id);
+            // As it was noted, with the slack in it.
+            let until = Timestamp(until.0.saturating_sub(Timestamp(0).after(SLACK).0));
             for name in names.split(' ').filter(|name| !name.is_empty()) {
                 self.note(id, (subject, address), name, (until, Timestamp(0)), &mut delta);
             }
         }
         touched.into_iter().for_each(|id| self.recompile(id, &mut delta));
+        delta
+    }
+
+    /// Lets go what names stood for whose time is over, where the address still holds by
+    /// another name. Where it does not, the kernel forgets it by itself.
+    pub fn lapse(&mut self, now: Timestamp) -> Delta {
+        let mut delta = Delta::default();
+        let partly = |resolved: &Resolved| {
+            let over = |until: &Timestamp| *until <= now;
+            resolved.names.values().any(over) && !resolved.names.values().all(over)
+        };
+        let lapsed = |member: &Member| member.named.values().any(partly);
+        let members = self.members.iter().filter(|(_, member)| lapsed(member));
+        let ids: Vec<EndpointId> = members.map(|(id, _)| *id).collect();
+        for id in ids {
+            let named = self.members.get_mut(&id).map(|member| &mut member.named);
+            for resolved in named.into_iter().flat_map(BTreeMap::values_mut) {
+                if partly(resolved) {
+                    resolved.names.retain(|_, until| *until > now);
+                }
+            }
+            self.reclass(id, &mut delta);
+            self.recompile(id, &mut delta);
+        }
         delta
     }
 
@@ -216,11 +246,20 @@ impl Compiler {
         let Some(member) = self.members.get(&id) else { return };
         let old = member.named.get(&at);
         let mut names = old.map(|old| old.names.clone()).unwrap_or_default();
-        if names.get(name).is_some_and(|known| *known >= until) {
+        // One that holds much longer was noted by a clock that has been set back since.
+        let holds = |known: &Timestamp| (until..=until.after(SLACK)).contains(known);
+        if let Some(old) = old.filter(|old| old.names.get(name).is_some_and(holds)) {
+            // Again all the same: whoever is told it now waits for what was begun before.
+            delta.add.push(old.element(at));
             return;
         }
         // What another name stood for is over with it.
         names.retain(|_, until| *until > now);
+        while names.len() >= NAMES_MAX {
+            let first = names.iter().min_by_key(|(_, until)| **until);
+            let Some(first) = first.map(|(name, _)| name.clone()) else { break };
+            names.remove(&first);
+        }
         names.insert(name.to_owned(), until.after(SLACK));
         let Some(class) = self.class_of_names(member, at.1, &names) else { return };
         let before = old.map(|old| (old.identity, old.element(at)));
@@ -236,26 +275,31 @@ impl Compiler {
         }
     }
 
-    /// Lets those go that hold the shortest, where there are too many. Returns how many.
+    /// Lets those go that hold the shortest, where there are too many, but for what is to be
+    /// told now. Returns how many.
     fn make_room(
         &mut self,
         id: EndpointId,
         own: IpAddr,
-        (name, limits): (&str, NameLimits),
+        (answer, limits): (&Answer, NameLimits),
         delta: &mut Delta,
     ) -> usize {
         let Some(member) = self.members.get(&id) else { return 0 };
         let of = member.named.iter().filter(|((from, _), _)| *from == own);
-        let mut all: Vec<_> = of.map(|(at, resolved)| (resolved.until(), *at)).collect();
-        let named = |(_, at): &&(Timestamp, (IpAddr, IpAddr))| {
-            member.named.get(at).is_some_and(|resolved| resolved.names.contains_key(name))
+        let told: BTreeSet<IpAddr> = answer.addresses.iter().map(|(told, _)| *told).collect();
+        let rank = |(at, resolved): (&(IpAddr, IpAddr), &Resolved)| {
+            (told.contains(&at.1), resolved.until(), *at)
+        };
+        let mut all: Vec<_> = of.map(rank).collect();
+        let named = |(_, _, at): &&(bool, Timestamp, (IpAddr, IpAddr))| {
+            member.named.get(at).is_some_and(|resolved| resolved.names.contains_key(&answer.name))
         };
         let mut same: Vec<_> = all.iter().filter(named).copied().collect();
         let mut gone = BTreeSet::new();
         for (list, max) in [(&mut same, limits.addresses), (&mut all, ADDRESSES_MAX)] {
             list.sort_unstable();
             let over = list.len().saturating_sub(max);
-            gone.extend(list.iter().take(over).map(|(_, at)| *at));
+            gone.extend(list.iter().take(over).map(|(_, _, at)| *at));
         }
         let Some(member) = self.members.get_mut(&id) else { return 0 };
         let evicted: BTreeMap<_, _> =
@@ -314,7 +358,7 @@ impl Compiler {
         }
     }
 
-    /// As when a policy changes, but nothing is forbidden that was not.
+    /// As when a policy changes, but what has begun is not forbidden by it.
     fn recompile(&mut self, id: EndpointId, delta: &mut Delta) {
         let Some(member) = self.members.get(&id) else { return };
         let elements = elements::of(self, member);

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -25,7 +26,9 @@ impl<K> fmt::Debug for Gate<K> {
 
 impl<K: Kernel> NameGate for Gate<K> {
     fn concerns(&self, sandbox: SandboxId, name: &str) -> bool {
-        self.0.upgrade().is_none_or(|core| core.state().asks_for(sandbox, name))
+        self.0.upgrade().is_none_or(|core| {
+            core.has_names.load(Ordering::Acquire) && core.state().asks_for(sandbox, name)
+        })
     }
 
     fn admit(
@@ -50,6 +53,8 @@ impl<K: Kernel> Ledger<K> {
 
 impl<K: Kernel> Core<K> {
     async fn admit(&self, sandbox: SandboxId, answer: &Answer) -> Result<usize, Withheld> {
+        // Or a repair that began before would take its decisions for leftovers.
+        let _moving = self.standstill.read().await;
         let (submitted, evicted) = {
             let mut state = self.state();
             let (delta, evicted) = state.resolve(sandbox, answer, (self.options.names, now()));
@@ -62,6 +67,20 @@ impl<K: Kernel> Core<K> {
                 self.failed.notify_one();
                 Err(Withheld)
             }
+        }
+    }
+
+    /// Lets names go whose time is over.
+    pub(super) async fn lapse_names(&self) {
+        let _moving = self.standstill.read().await;
+        let submitted = {
+            let mut state = self.state();
+            let delta = state.lapse_names(now());
+            self.kernel.submit(&delta.remove, &delta.add)
+        };
+        if let Err(error) = submitted.done().await {
+            tracing::error!(error = chain(&error), "names whose time is over stay");
+            self.failed.notify_one();
         }
     }
 

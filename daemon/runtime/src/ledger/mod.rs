@@ -31,6 +31,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -93,6 +94,9 @@ impl<K> Clone for Ledger<K> {
 
 struct Core<K> {
     state: Mutex<State>,
+    /// Whether some policy reaches something by name: asked for every question that goes to
+    /// name servers, which must not wait for the state.
+    has_names: AtomicBool,
     store: Store,
     kernel: K,
     drivers: DriverHost,
@@ -151,8 +155,10 @@ impl<K: Kernel> Ledger<K> {
     ) -> Self {
         resolver.apply(&topology.puts());
         let feed = Feed::new(topology.generation());
+        let state = State::new(topology);
         let ledger = Self(Arc::new(Core {
-            state: Mutex::new(State::new(topology)),
+            has_names: AtomicBool::new(state.policies().has_names()),
+            state: Mutex::new(state),
             store,
             kernel,
             drivers,
@@ -267,6 +273,7 @@ impl<K: Kernel> Core<K> {
         (plan, compiled): (&Plan, Option<Delta>),
     ) -> Pending {
         let delta = state.apply(change, compiled);
+        self.has_names.store(state.policies().has_names(), Ordering::Release);
         self.resolver.apply(&change.puts);
         Pending::begin(&self.kernel, state, plan.clone(), delta)
     }

@@ -151,12 +151,13 @@ impl<K: Kernel> Ledger<K> {
         })
     }
 
-    /// Deletes policies as they expire, and sees to it that flows are logged as they ask.
+    /// Deletes policies as they expire, lets names go whose time is over, and sees to it that flows are logged as they ask.
     /// Ends only with the task it runs in.
     pub(crate) async fn keep_expired(self) {
         loop {
             self.log_flows();
             tokio::time::sleep(EXPIRY_CHECK).await;
+            self.0.lapse_names().await;
             let now: Timestamp = now();
             let past = |policy: &&Policy| policy.spec.expires.is_some_and(|time| time <= now);
             let expired: Vec<PolicyId> = {

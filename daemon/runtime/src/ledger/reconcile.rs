@@ -176,7 +176,10 @@ impl<K: Kernel> Ledger<K> {
         while let Some(of) = repaired.next().await {
             repairs.absorb(of);
         }
-        core.mend_names().await?;
+        if let Err(refusal) = core.mend_names().await {
+            tracing::error!(%refusal, "what names stand for cannot be repaired");
+            repairs.failed.push(format!("names: {refusal}"));
+        }
         // Namespaces that were gone have been made anew.
         core.note_namespaces();
         Ok(repairs)

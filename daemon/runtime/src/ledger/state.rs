@@ -173,6 +173,11 @@ impl State {
         (delta, evicted)
     }
 
+    /// Lets go what names stood for whose time is over.
+    pub(crate) fn lapse_names(&mut self, now: Timestamp) -> Delta {
+        self.policies.lapse(now)
+    }
+
     /// Takes over what the kernel holds of an earlier life.
     pub(crate) fn adopt_names(&mut self, held: Vec<NamedAddress>) {
         drop(self.policies.adopt(held));

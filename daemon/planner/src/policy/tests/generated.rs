@@ -273,7 +273,8 @@ proptest! {
     fn an_accept_never_takes_a_pair_away_from_an_isolated_endpoint(
         spec in a_policy(),
         more in a_rule(),
-        what in prop::sample::select(kinds()),
+        // But for other resolvers, which a rule with a name closes.
+        what in prop::sample::select(kinds()).prop_filter("DNS", |what| what.number != 53),
     ) {
         let mut spec = PolicySpec { tier: Tier::App, mode: Mode::Enforce, ..spec };
         let rules = spec.ingress.iter_mut().chain(&mut spec.egress);

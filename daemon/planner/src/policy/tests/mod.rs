@@ -5,6 +5,7 @@ mod cases;
 mod generated;
 mod kernel;
 mod lints;
+mod named;
 mod oracle;
 mod verdicts;
 mod world;
