@@ -82,6 +82,9 @@ fn an_address_is_reached_once_its_name_was_asked_for_and_no_other() {
         assert!(explained.stdout.contains("api.example.test"), "{}", explained.stdout);
         assert!(!explained.stdout.contains("disagree"), "{}", explained.stdout);
 
+        let closed = world.cli(&["explain", "web.blue", OUTSIDE4, "udp/53"]).stdout;
+        assert!(closed.contains("resolver alone") && !closed.contains("would allow"), "{closed}");
+
         // Another resolver is not to be asked, though it would say the same.
         for how in ["+notcp", "+tcp"] {
             let at = format!("@{OUTSIDE4}");

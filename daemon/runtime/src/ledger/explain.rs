@@ -271,9 +271,7 @@ pub(super) fn reason(judgement: &Judgement) -> String {
     if !passes {
         for (said, direction) in sides {
             let Some(said) = said else { continue };
-            if let (Outcome::Reject, Some(Cause { policy, rule: None })) =
-                (said.outcome, &said.cause)
-            {
+            if let Some(policy) = closes(said) {
                 return format!(
                     "rejected by policy `{policy}`: it has names, and those are asked of the daemon's resolver alone"
                 );
@@ -298,13 +296,23 @@ pub(super) fn reason(judgement: &Judgement) -> String {
     }
 }
 
+/// The policy because of which other resolvers are closed, whatever rules say.
+fn closes(said: &Said) -> Option<&str> {
+    match (said.outcome, &said.cause) {
+        (Outcome::Reject, Some(Cause { policy, rule: None })) => Some(policy),
+        _ => None,
+    }
+}
+
 /// Rules that would allow the flow, each for the side that objects.
 fn remedies(
     judgement: &Judgement,
     what: &PolicyPort,
     (from, to): (&End<'_>, &End<'_>),
 ) -> Vec<String> {
-    if judgement.passes || matches!(judgement.default, Default::Drops(INTERNAL | UNPUBLISHED)) {
+    let absolute = matches!(judgement.default, Default::Drops(INTERNAL | UNPUBLISHED));
+    let closed = judgement.egress.as_ref().and_then(closes).is_some();
+    if judgement.passes || absolute || closed {
         return Vec::new();
     }
     let objects = |said: &Option<Said>| {
