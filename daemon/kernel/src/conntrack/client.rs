@@ -10,7 +10,6 @@ use netlink_packet_core::NLM_F_ACK;
 use postern_model::network::Family;
 use postern_model::plan::Flows;
 use postern_model::policy::Selection;
-use postern_model::port::Protocol;
 
 use super::select::{Filter, family, filters, listing_is_cheaper, matches};
 use super::wire;
@@ -73,12 +72,7 @@ impl Tracked {
 
 impl fmt::Display for Tracked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Selection { protocol, number } = self.what();
-        write!(f, "{} to {} ", self.client(), self.server())?;
-        match Protocol::from_number(protocol) {
-            Some(protocol) => write!(f, "{protocol}/{number}"),
-            None => write!(f, "protocol {protocol}"),
-        }
+        write!(f, "{} to {} {}", self.client(), self.server(), self.what())
     }
 }
 
@@ -233,7 +227,7 @@ fn count(socket: &mut NetfilterSocket) -> Result<u32, ConntrackError> {
 #[cfg(test)]
 mod tests {
     use nix::sched::{CloneFlags, unshare};
-    use postern_model::port::PortRange;
+    use postern_model::port::{PortRange, Protocol};
 
     use super::*;
 

@@ -63,6 +63,19 @@ pub struct Selection {
     pub number: u16,
 }
 
+/// `tcp/80`, `icmp/8` (the type alone), or the protocol's number.
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { protocol, number } = *self;
+        match (Protocol::from_number(protocol), protocol) {
+            (Some(protocol), _) => write!(f, "{protocol}/{number}"),
+            (None, 1) => write!(f, "icmp/{}", number >> 8),
+            (None, 58) => write!(f, "icmpv6/{}", number >> 8),
+            (None, protocol) => write!(f, "protocol {protocol}"),
+        }
+    }
+}
+
 /// A range of [`Selection`]s of one protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Match {

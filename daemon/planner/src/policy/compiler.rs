@@ -133,7 +133,7 @@ impl Compiler {
 
     /// Whether some policy reaches something by name.
     pub fn has_names(&self) -> bool {
-        self.peers.keys().any(|peer| matches!(peer, Peer::Domain(_)))
+        !self.relevance.domains.is_empty()
     }
 
     /// The joined endpoint that has an address.

@@ -158,7 +158,7 @@ impl Compiler {
     }
 
     fn class_of(&self, member: &Member, address: IpAddr) -> Class {
-        let Relevance { keys, names, ports, cidrs } = &self.relevance;
+        let Relevance { keys, names, ports, cidrs, domains: _ } = &self.relevance;
         let asked = |(key, _): &(&String, &String)| keys.contains_key(*key);
         let labels = member.labels.iter().filter(asked);
         Class::Endpoint(EndpointClass {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use postern_model::name::Name;
-use postern_model::policy::{Cidr, Direction, Peer, Policy, PolicyPort, Selector};
+use postern_model::policy::{Cidr, Direction, DomainPattern, Peer, Policy, PolicyPort, Selector};
 use postern_model::port::Protocol;
 
 use super::member::Member;
@@ -15,6 +15,8 @@ pub(super) struct Relevance {
     pub(super) names: BTreeMap<Name, usize>,
     pub(super) ports: BTreeMap<(Protocol, String), usize>,
     pub(super) cidrs: BTreeMap<Cidr, usize>,
+    /// Names of the world: they tell no endpoint from another.
+    pub(super) domains: BTreeMap<DomainPattern, usize>,
 }
 
 impl Relevance {
@@ -26,6 +28,7 @@ impl Relevance {
             names: add(&mut self.names, asked.names),
             ports: add(&mut self.ports, asked.ports),
             cidrs: add(&mut self.cidrs, asked.cidrs),
+            domains: add(&mut self.domains, asked.domains),
         }
     }
 
@@ -37,9 +40,11 @@ impl Relevance {
             names: remove(&mut self.names, asked.names),
             ports: remove(&mut self.ports, asked.ports),
             cidrs: remove(&mut self.cidrs, asked.cidrs),
+            domains: remove(&mut self.domains, asked.domains),
         }
     }
 
+    /// Whether nothing in it can tell endpoints apart.
     pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty()
             && self.names.is_empty()
@@ -81,7 +86,8 @@ impl Relevance {
             Peer::Selector(wanted) => self.ask_keys(&wanted.endpoints),
             Peer::Cidr(cidr) => drop(self.cidrs.insert(cidr.clone(), 1)),
             Peer::Endpoint(name) => drop(self.names.insert(name.clone(), 1)),
-            Peer::Domain(_) | Peer::Entity(_) => {}
+            Peer::Domain(domain) => drop(self.domains.insert(domain.clone(), 1)),
+            Peer::Entity(_) => {}
         }
     }
 

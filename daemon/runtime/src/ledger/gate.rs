@@ -72,6 +72,9 @@ impl<K: Kernel> Core<K> {
 
     /// Lets names go whose time is over.
     pub(super) async fn lapse_names(&self) {
+        if !self.has_names.load(Ordering::Acquire) {
+            return;
+        }
         let _moving = self.standstill.read().await;
         let submitted = {
             let mut state = self.state();

@@ -133,8 +133,13 @@ impl<K: Kernel> Ledger<K> {
         let _policy = core.locks.write(LockKey::Policy(name)).await;
         let policy = check::policy(core.state().topology(), &intent.policy)?.clone();
         if validate_only {
-            let object = facts(core.state().policies(), &policy, 0);
-            let delta = core.state().try_without_policy(&policy);
+            // On a copy, so that nobody waits.
+            let (topology, mut policies) = {
+                let state = core.state();
+                (state.topology().clone(), state.policies().clone())
+            };
+            let object = facts(&policies, &policy, 0);
+            let delta = policies.update(&topology, &[Put::PolicyGone(policy.id)]);
             let plan = Plan { remove: delta.remove, add: delta.add, ..Plan::default() };
             return Ok(Outcome { object, plan: Some(plan) });
         }

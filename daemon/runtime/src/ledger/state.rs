@@ -115,11 +115,6 @@ impl State {
         &self.policies
     }
 
-    /// What its end would come to, on a copy of everything.
-    pub(crate) fn try_without_policy(&self, policy: &Policy) -> Delta {
-        self.policies.clone().update(&self.topology, &[Put::PolicyGone(policy.id)])
-    }
-
     /// Compiles a change of policies that the store has not accepted yet; none of one that
     /// is about something else. [`State::revert`] takes it back.
     pub(crate) fn compile(&mut self, puts: &[Put]) -> Option<Delta> {

@@ -3,7 +3,7 @@
 use postern_model::network::Family;
 use postern_model::policy::{
     Action, Cidr, Direction, Entity, IcmpType, Mode, Operator, Peer, PolicyPort, PolicySpec,
-    Requirement, Rule, Selection, Selector, SelectorPeer, Subject, Tier, TransportProtocol,
+    Requirement, Rule, Selector, SelectorPeer, Subject, Tier, TransportProtocol,
 };
 use postern_model::port::Protocol;
 use postern_proto::v1;
@@ -52,17 +52,8 @@ fn change(pair: PairFacts) -> v1::PairChange {
         from,
         to,
         ipv6: family == Family::V6,
-        what: what.map_or_else(|| "other".to_owned(), words),
+        what: what.map_or_else(|| "other".to_owned(), |what| what.to_string()),
         allowed,
-    }
-}
-
-fn words(what: Selection) -> String {
-    match (Protocol::from_number(what.protocol), what.protocol) {
-        (Some(protocol), _) => format!("{protocol}/{}", what.number),
-        (None, 1) => format!("icmp/{}", what.number >> 8),
-        (None, 58) => format!("icmpv6/{}", what.number >> 8),
-        (None, protocol) => format!("protocol {protocol}"),
     }
 }
 

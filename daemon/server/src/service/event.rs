@@ -16,12 +16,6 @@ use crate::status::status;
 #[derive(Debug, Clone)]
 pub(crate) struct Events<B>(pub(crate) B, pub(crate) watch::Receiver<bool>);
 
-/// Waits until the server is told to stop.
-pub(super) async fn until(mut stopping: watch::Receiver<bool>) {
-    // An error means that the server is gone, and so is the need for the stream.
-    let _ = stopping.wait_for(|stopping| *stopping).await;
-}
-
 #[tonic::async_trait]
 impl<B: Backend> v1::event_service_server::EventService for Events<B> {
     type WatchStream =
@@ -34,6 +28,6 @@ impl<B: Backend> v1::event_service_server::EventService for Events<B> {
         let query = convert::watch_events(request.into_inner()).map_err(status)?;
         let items = self.0.watch_events(query).map_err(status)?;
         let items = items.map(|item| item.map(convert::event_item).map_err(status));
-        Ok(Response::new(Box::pin(items.take_until(until(self.1.clone())))))
+        Ok(Response::new(Box::pin(items.take_until(super::until(self.1.clone())))))
     }
 }

@@ -7,7 +7,6 @@ use postern_proto::v1;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-use super::event::until;
 use crate::backend::Backend;
 use crate::convert;
 use crate::status::status;
@@ -29,6 +28,6 @@ impl<B: Backend> v1::flow_service_server::FlowService for Flows<B> {
         let query = convert::watch_flows(request.into_inner()).map_err(status)?;
         let items = self.0.watch_flows(query).map_err(status)?;
         let items = items.map(|item| item.map(convert::flow_item).map_err(status));
-        Ok(Response::new(Box::pin(items.take_until(until(self.1.clone())))))
+        Ok(Response::new(Box::pin(items.take_until(super::until(self.1.clone())))))
     }
 }

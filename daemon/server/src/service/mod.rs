@@ -15,3 +15,9 @@ pub(crate) use network::Networks;
 pub(crate) use policy::Policies;
 pub(crate) use sandbox::Sandboxes;
 pub(crate) use system::System;
+
+/// Waits until the server is told to stop: then streams end.
+async fn until(mut stopping: tokio::sync::watch::Receiver<bool>) {
+    // An error means that the server is gone, and so is the need for the stream.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}

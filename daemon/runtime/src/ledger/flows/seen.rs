@@ -9,8 +9,7 @@ use postern_kernel::flow_log::{FirstPacket, Way};
 use postern_model::endpoint::Endpoint;
 use postern_model::id::{EndpointId, NetworkId, SandboxId};
 use postern_model::network::Family;
-use postern_model::policy::{FlowVerdict, Selection};
-use postern_model::port::Protocol;
+use postern_model::policy::FlowVerdict;
 use postern_model::time::Timestamp;
 use postern_planner::policy::{Cause, Compiler, Flow, Judgement, Party};
 use postern_server::{AuditFacts, EndFacts, FlowFacts};
@@ -130,7 +129,7 @@ impl Seen {
         }
         let FlowFacts { from, to, what, published, verdict, reason, audit, .. } = &self.facts;
         let (from, to) = (named(from), named(to));
-        let (what, policy) = (words(*what), self.logged_by.join(","));
+        let (what, policy) = (what.to_string(), self.logged_by.join(","));
         let audit = audit.as_ref().map(|audit| audit.verdict.to_string());
         tracing::info!(
             target: LOG_TARGET,
@@ -145,14 +144,5 @@ fn named(end: &EndFacts) -> String {
     match end.address.map(|address| address.to_string()) {
         Some(address) if address != end.name => format!("{} ({address})", end.name),
         _ => end.name.clone(),
-    }
-}
-
-fn words(what: Selection) -> String {
-    match (Protocol::from_number(what.protocol), what.protocol) {
-        (Some(protocol), _) => format!("{protocol}/{}", what.number),
-        (None, 1) => format!("icmp/{}", what.number >> 8),
-        (None, 58) => format!("icmpv6/{}", what.number >> 8),
-        (None, protocol) => format!("protocol {protocol}"),
     }
 }
