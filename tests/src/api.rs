@@ -14,11 +14,11 @@ use postern_proto::v1::watch_events_response::Item;
 use postern_proto::v1::{
     AddLinkRequest, ApplyPolicyRequest, ApplyPolicyResponse, ConnectRequest, CreateNetworkRequest,
     CreateSandboxRequest, DeleteNetworkRequest, DeletePolicyRequest, DeleteSandboxRequest,
-    DisconnectRequest, Endpoint, EndpointSpec, Filter, GetDriftRequest, GetEndpointRequest,
-    GetInfoRequest, GetInfoResponse, GetNetworkRequest, GetSandboxRequest, Link,
-    ListEndpointsRequest, ListNetworksRequest, ListSandboxesRequest, Network, NetworkSpec,
-    PageRequest, PlanStep, PolicySpec, RemoveLinkRequest, Sandbox, SandboxSpec, WatchEventsRequest,
-    WatchEventsResponse,
+    Direction, DisconnectRequest, Endpoint, EndpointSpec, Filter, GetDriftRequest,
+    GetEndpointRequest, GetInfoRequest, GetInfoResponse, GetNetworkRequest,
+    GetPolicyCountersRequest, GetSandboxRequest, Link, ListEndpointsRequest, ListNetworksRequest,
+    ListSandboxesRequest, Network, NetworkSpec, PageRequest, PlanStep, PolicySpec,
+    RemoveLinkRequest, RuleCounter, Sandbox, SandboxSpec, WatchEventsRequest, WatchEventsResponse,
 };
 use tokio::time::timeout;
 use tonic::transport::Channel;
@@ -105,6 +105,17 @@ impl Api {
     pub async fn delete_policy(&self, name: &str) -> Result<u64, Status> {
         let request = DeletePolicyRequest { policy: name.into(), ..Default::default() };
         Ok(self.policies.clone().delete(request).await?.into_inner().flows_cut)
+    }
+
+    /// How many packets each rule of a policy has decided: direction, index and count.
+    ///
+    /// # Errors
+    /// The daemon's refusal.
+    pub async fn counters(&self, policy: &str) -> Result<Vec<(Direction, i32, u64)>, Status> {
+        let request = GetPolicyCountersRequest { policy: policy.into() };
+        let counters = self.policies.clone().get_counters(request).await?.into_inner().counters;
+        let of = |of: &RuleCounter| (of.direction(), of.rule, of.packets);
+        Ok(counters.iter().map(of).collect())
     }
 
     /// Makes a network.

@@ -20,10 +20,19 @@ pub(crate) enum PolicyCommand {
     Ls(LsArgs),
     /// Print policies in full, as JSON
     Inspect(Names),
+    /// Show how many packets each rule has decided
+    #[command(after_help = COUNTED)]
+    Counters(OneName),
     /// Delete policies; flows that are forbidden without them end
     #[command(visible_alias = "remove")]
     Rm(RmArgs),
 }
+
+/// What is counted.
+const COUNTED: &str = "\
+Of a flow that passes its first packet is counted, of one that does not every packet. Where no
+rule decides, the policy isolates: what nothing accepts, but for links and a port's own list.
+The kernel counts; what is made anew, as of an endpoint that joins again, begins at 0.";
 
 /// What the files can say.
 const FORMS: &str = "\
@@ -50,6 +59,13 @@ pub(crate) struct ApplyArgs {
     /// What every change has.
     #[command(flatten)]
     pub change: Change,
+}
+
+/// `policy counters`.
+#[derive(Debug, Args)]
+pub(crate) struct OneName {
+    /// Name, uid or short id
+    pub name: String,
 }
 
 /// `policy ls`.

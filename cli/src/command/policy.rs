@@ -4,13 +4,13 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use postern_proto::v1::{
-    ApplyPolicyRequest, DeletePolicyRequest, ExplainRequest, Filter, GetPolicyRequest,
-    ListPoliciesRequest, ListPoliciesResponse, Policy,
+    ApplyPolicyRequest, DeletePolicyRequest, ExplainRequest, Filter, GetPolicyCountersRequest,
+    GetPolicyRequest, ListPoliciesRequest, ListPoliciesResponse, Policy,
 };
 
 use super::{dry, for_each, inspect};
 use crate::args::Format;
-use crate::args::policy::{ApplyArgs, ExplainArgs, LsArgs, PolicyCommand, RmArgs};
+use crate::args::policy::{ApplyArgs, ExplainArgs, LsArgs, OneName, PolicyCommand, RmArgs};
 use crate::client::{Client, pages};
 use crate::error::{Error, required};
 use crate::output::{self, Printer, json, plain};
@@ -31,6 +31,7 @@ pub(super) async fn run(
         PolicyCommand::Inspect(names) => {
             inspect(&names, async |name| get(client, name).await).await
         }
+        PolicyCommand::Counters(OneName { name }) => counters(name, client, out).await,
         PolicyCommand::Rm(args) => remove(args, client, out).await,
     }
 }
@@ -88,6 +89,15 @@ async fn list(args: LsArgs, client: &Client, out: Printer) -> Result<(), Error> 
 async fn get(client: &Client, policy: String) -> Result<Policy, Error> {
     let reply = client.policies().await?.get(GetPolicyRequest { policy }).await?.into_inner();
     required(reply.policy, "no policy")
+}
+
+async fn counters(policy: String, client: &Client, out: Printer) -> Result<(), Error> {
+    let request = GetPolicyCountersRequest { policy };
+    let reply = client.policies().await?.get_counters(request).await?.into_inner();
+    match out.format {
+        Format::Json => output::line(&json::pretty(&reply)?),
+        Format::Table => output::line(&output::policy::counters(&reply.counters)),
+    }
 }
 
 async fn remove(args: RmArgs, client: &Client, out: Printer) -> Result<(), Error> {

@@ -52,6 +52,7 @@ named!(
     ExplainResponse,
     QuarantineSandboxResponse,
     ReleaseSandboxResponse,
+    GetPolicyCountersResponse,
     ApplyPolicyResponse,
     PolicySpec,
     ListPoliciesResponse,

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use postern_proto::v1::{ApplyPolicyResponse, Direction, Policy, PolicyMode, PolicySpec, Tier};
+use postern_proto::v1::policy_rule::Action;
+use postern_proto::v1::{
+    ApplyPolicyResponse, Direction, Policy, PolicyMode, PolicySpec, RuleCounter, Tier,
+};
 use similar::TextDiff;
 
 use super::{id, json, plain, table};
@@ -42,12 +45,32 @@ fn mode(spec: &PolicySpec) -> String {
 }
 
 fn directions(spec: &PolicySpec) -> String {
-    let name = |direction| match direction {
+    spec.directions().map(direction).collect::<Vec<_>>().join(",")
+}
+
+const fn direction(direction: Direction) -> &'static str {
+    match direction {
         Direction::Ingress => "ingress",
         Direction::Egress => "egress",
         Direction::Unspecified => "?",
-    };
-    spec.directions().map(name).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// One row for each rule, and for what no rule decides.
+pub(crate) fn counters(counters: &[RuleCounter]) -> String {
+    let rows = counters.iter().map(|counter| {
+        let (rule, action) = match (counter.rule, counter.action()) {
+            (..0, _) => ("-".to_owned(), "none"),
+            (rule, Action::Accept | Action::Unspecified) => (rule.to_string(), "accept"),
+            (rule, Action::Deny) => (rule.to_string(), "deny"),
+            (rule, Action::Pass) => (rule.to_string(), "pass"),
+            (rule, Action::Reject) => (rule.to_string(), "reject"),
+        };
+        let packets = counter.packets.to_string();
+        let id = counter.rule_id.clone();
+        [direction(counter.direction()).to_owned(), rule, id, action.to_owned(), packets]
+    });
+    table::table(["DIRECTION", "RULE", "ID", "ACTION", "PACKETS"], rows.collect())
 }
 
 /// What an application came to, or would: whom it selects, what changes, what is odd.

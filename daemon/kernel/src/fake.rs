@@ -232,6 +232,12 @@ impl Kernel for Fake {
         Ok(elements.into_iter().map(there).collect())
     }
 
+    async fn packets(&self, elements: Vec<Element>) -> Result<Vec<Option<u64>>, ObserveError> {
+        let held = self.holds(elements).await?;
+        // No packet passes here.
+        Ok(held.into_iter().map(|there| there.then_some(0)).collect())
+    }
+
     async fn named(&self) -> Result<Vec<NamedAddress>, ObserveError> {
         let named = |resource: &Resource| match resource {
             Resource::Element(Element::Named(named)) => Some(named.clone()),

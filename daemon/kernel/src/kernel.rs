@@ -70,6 +70,16 @@ pub trait Kernel: Send + Sync + 'static {
         elements: Vec<Element>,
     ) -> impl Future<Output = Result<Vec<bool>, ObserveError>> + Send;
 
+    /// How many packets came upon each element; none of one that is not there, or that
+    /// counts none. The cost does not depend on how many there are.
+    ///
+    /// # Errors
+    /// The kernel refused to answer.
+    fn packets(
+        &self,
+        elements: Vec<Element>,
+    ) -> impl Future<Output = Result<Vec<Option<u64>>, ObserveError>> + Send;
+
     /// The addresses that endpoints asked for by name, as far as they are not forgotten yet.
     /// [`Self::observe`] does not report them: they go by themselves. Linear in them.
     ///

@@ -195,6 +195,13 @@ impl Kernel for Linux {
         read(held).await
     }
 
+    async fn packets(&self, elements: Vec<Element>) -> Result<Vec<Option<u64>>, ObserveError> {
+        let open = Arc::clone(&self.0);
+        let counted =
+            move || open.nft.packets(&elements).map_err(|source| ObserveError::Nft { source });
+        read(counted).await
+    }
+
     async fn named(&self) -> Result<Vec<NamedAddress>, ObserveError> {
         let open = Arc::clone(&self.0);
         read(move || open.nft.named().map_err(|source| ObserveError::Nft { source })).await

@@ -13,7 +13,7 @@ use postern_model::plan::Plan;
 use postern_model::refusal::Refusal;
 use postern_server::{
     Backend, EndpointFacts, EventItem, ExplanationFacts, FlowItem, NetworkFacts, PageOf,
-    PolicyFacts, SandboxFacts, SystemFacts,
+    PolicyFacts, RuleCount, SandboxFacts, SystemFacts,
 };
 
 use crate::ledger::{Ledger, detached};
@@ -70,6 +70,10 @@ impl<K: Kernel> Backend for Ledger<K> {
 
     fn get_policy(&self, reference: &str) -> Result<PolicyFacts, Refusal> {
         self.policy(reference)
+    }
+
+    async fn policy_counters(&self, reference: &str) -> Result<Vec<RuleCount>, Refusal> {
+        self.policy_counters_now(reference).await
     }
 
     fn list_policies(&self, query: &ListPolicies) -> Result<PageOf<PolicyFacts>, Refusal> {

@@ -20,7 +20,7 @@ use postern_model::intent::{
 use postern_model::name::Labels;
 use postern_model::network::{Family, Network};
 use postern_model::plan::Plan;
-use postern_model::policy::{Direction, Policy, PolicySpec, Selection, Tier};
+use postern_model::policy::{Action, Direction, Policy, PolicySpec, Selection, Tier};
 use postern_model::refusal::Refusal;
 use postern_model::sandbox::Sandbox;
 use postern_model::time::Timestamp;
@@ -88,6 +88,17 @@ pub struct PolicyFacts {
     pub impact: ImpactFacts,
     /// What it takes the place of; only of an application.
     pub previous: Option<PolicySpec>,
+}
+
+/// What one rule of a policy decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleCount {
+    /// At which end.
+    pub direction: Direction,
+    /// Its index, name and action; none where no rule decides.
+    pub rule: Option<(usize, String, Action)>,
+    /// How many packets.
+    pub packets: u64,
 }
 
 /// One thing that is odd about a policy.
@@ -367,6 +378,11 @@ pub trait Backend: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Outcome<PolicyFacts>, Refusal>> + Send;
     /// Returns a policy.
     fn get_policy(&self, reference: &str) -> Result<PolicyFacts, Refusal>;
+    /// Counts what each rule of a policy decided.
+    fn policy_counters(
+        &self,
+        reference: &str,
+    ) -> impl Future<Output = Result<Vec<RuleCount>, Refusal>> + Send;
     /// Explains a flow.
     fn explain(
         &self,

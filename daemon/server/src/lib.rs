@@ -13,8 +13,8 @@ mod status;
 
 pub use backend::{
     Backend, DriverFacts, EndFacts, EndpointFacts, EventItem, ExplanationFacts, ImpactFacts,
-    LinkFacts, LintFacts, LookedFacts, NetworkFacts, PageOf, PairFacts, PolicyFacts, SandboxFacts,
-    SideFacts, SystemFacts,
+    LinkFacts, LintFacts, LookedFacts, NetworkFacts, PageOf, PairFacts, PolicyFacts, RuleCount,
+    SandboxFacts, SideFacts, SystemFacts,
 };
 pub use flow::{AuditFacts, FlowFacts, FlowItem};
 pub use serve::{GRACE, MESSAGE_MAX, ServeError, serve};

@@ -23,6 +23,7 @@ mod names_outside;
 mod networks;
 mod policies;
 mod policies_api;
+mod policies_counters;
 mod policies_matrix;
 mod policies_names;
 mod ports;

@@ -11,8 +11,9 @@ use postern_tests::{Netns, World, ask, labels};
 /// What is tried of each pair.
 const KINDS: [(Protocol, u16); 3] = [(Protocol::Tcp, 80), (Protocol::Tcp, 81), (Protocol::Udp, 80)];
 
-/// A step of a case: policies to apply, by name and spec, or to delete, without one; and
-/// how many of the 72 pairs may then talk, of each kind.
+/// A step of a case: policies to apply, by name and spec, or to delete, without one, and
+/// networks to change (`network y` and how); and how many of the 72 pairs may then talk, of
+/// each kind.
 type Step<'a> = (&'a [(&'a str, &'a str)], [usize; 3]);
 
 const X_ALL: &str = "subject: {networks: {matchLabels: {ns: x}}}";
@@ -23,6 +24,9 @@ const OF_Z: &str = "{selector: {networks: {matchLabels: {ns: z}}}}";
 const OF_X: &str = "{selector: {networks: {matchLabels: {ns: x}}}}";
 const NEAR_B: &str = "{selector: {endpoints: {matchLabels: {pod: b}}}}";
 const NOT_X: &str = "{selector: {networks: {matchExpressions: [{key: ns, operator: OPERATOR_NOT_IN, values: [x]}]}}}";
+const NOT_Y: &str = "{selector: {networks: {matchExpressions: [{key: ns, operator: OPERATOR_NOT_IN, values: [y]}]}}}";
+const NEAR_IN_B: &str =
+    "{selector: {endpoints: {matchExpressions: [{key: pod, operator: OPERATOR_IN, values: [b]}]}}}";
 const BC_ELSEWHERE: &str = "{selector: {networks: {matchExpressions: [{key: ns, operator: OPERATOR_NOT_IN, values: [x]}]}, endpoints: {matchExpressions: [{key: pod, operator: OPERATOR_IN, values: [b, c]}]}}}";
 const Y_A: &str =
     "{selector: {networks: {matchLabels: {ns: y}}, endpoints: {matchLabels: {pod: a}}}}";
@@ -136,6 +140,12 @@ async fn holds(world: &World, pods: &[Pod], case: &str, steps: &[Step<'_>]) {
     let file = world.run_dir().join("policy.yaml");
     for (changes, pairs) in steps {
         for (name, spec) in *changes {
+            if let Some(network) = name.strip_prefix("network ") {
+                let words = ["network", "update", network].into_iter().chain(spec.split(' '));
+                let done = world.cli(&words.collect::<Vec<_>>());
+                assert_eq!(done.code, Some(0), "{case}: {}", done.stderr);
+                continue;
+            }
             if spec.is_empty() {
                 world.api.delete_policy(name).await.unwrap();
                 continue;
@@ -150,6 +160,11 @@ async fn holds(world: &World, pods: &[Pod], case: &str, steps: &[Step<'_>]) {
     for name in left.lines() {
         world.api.delete_policy(name).await.unwrap();
     }
+}
+
+/// Whoever is on networks with a label.
+fn of_networks(label: &str) -> String {
+    format!("{{selector: {{networks: {{matchLabels: {{{label}}}}}}}}}")
 }
 
 /// As a Kubernetes `NetworkPolicy`: of network x, in one direction or both.
@@ -179,10 +194,10 @@ fn tier_app() {
             ("E01", spec(X_ALL, into, "", ""), [48; 3]),
             ("E03", spec(X_A, into, &from(NEAR_B), ""), [65; 3]),
             ("E05", spec(X_A, into, &from(ANYBODY), ""), [72; 3]),
+            ("E07", spec(X_A, into, &from(NEAR_IN_B), ""), [65; 3]),
             ("E09", spec(X_A, into, &from(&format!("{NOT_X}, {NEAR_B}")), ""), [71; 3]),
             ("E11", spec(X_A, into, &from(BC_ELSEWHERE), ""), [68; 3]),
             ("E13", spec(X_A, into, &from(Y_A), ""), [65; 3]),
-            ("E15", spec(X_A, into, &by(OF_Y, "{port: 81}"), ""), [64, 67, 64]),
             ("E17", spec(X_ALL, into, "{ports: [{name: serve-81-tcp}]}", ""), [48, 72, 48]),
             (
                 "E19",
@@ -196,18 +211,56 @@ fn tier_app() {
             ("E35", spec(X_A, out, "", &from(inner)), [65; 3]),
             ("E37", spec(X_A, both, "", "{}"), [64; 3]),
             ("E39", spec(X_A, into, "{ports: [{protocol: PROTOCOL_SCTP, port: 80}]}", ""), [64; 3]),
+            ("E41", spec(X_A, out, "", &from(NOT_Y)), [69; 3]),
             ("Y00", spec(X_A, both, &y00_in, &format!("{y00_out}, {dns}")), [64, 56, 56]),
         ];
         for (case, spec, pairs) in &cases {
             holds(world, &pods, case, &[(&[("p", spec)], *pairs)]).await;
         }
-        holds(
-            world,
-            &pods,
-            "E33",
-            &[(&[("p", &spec(X_ALL, both, "", ""))], [30; 3]), (&[("p", "")], [72; 3])],
-        )
-        .await;
+    });
+}
+
+/// What changes in the middle holds at once.
+#[test]
+fn step_by_step() {
+    World::run(async |world| {
+        let pods = pods(world).await;
+        let (into, out) = ("DIRECTION_INGRESS", "DIRECTION_EGRESS");
+        let both = "DIRECTION_INGRESS, DIRECTION_EGRESS";
+        let of_y = |port: u16| format!("{{peers: [{OF_Y}], ports: [{{port: {port}}}]}}");
+        let e15 = |rules: &[String]| spec(X_A, into, &rules.join(", "), "");
+        let (e15_one, e15_two) = (e15(&[of_y(81)]), e15(&[of_y(81), of_y(80)]));
+        let e21 = spec(X_A, into, &format!("{{peers: [{}]}}", of_networks("ns2: updated")), "");
+        let shut = spec(X_ALL, both, "", "");
+        let e31 = spec(X_ALL, into, "{ports: [{port: 80}]}", "");
+        let open = spec(X_ALL, into, "{}", "");
+        let y_out = "{peers: [{selector: {networks: {matchExpressions: [{key: ns, operator: OPERATOR_IN, values: [y, z]}]}, endpoints: {matchExpressions: [{key: pod, operator: OPERATOR_IN, values: [a, b]}]}}}], ports: [{port: 80}]}";
+        let y12_in = format!("{{peers: [{}], ports: [{{port: 80}}]}}", of_networks("new: label"));
+        let y12 = spec(X_A, both, &y12_in, y_out);
+        let cases: [(&str, &[Step<'_>]); 6] = [
+            ("E15", &[(&[("p", &e15_one)], [64, 67, 64]), (&[("p", &e15_two)], [67, 67, 64])]),
+            (
+                "E21",
+                &[
+                    (&[("p", &e21)], [64; 3]),
+                    (&[("network y", "--label-add ns2=updated")], [67; 3]),
+                ],
+            ),
+            ("E31", &[(&[("p", &e31)], [72, 48, 48]), (&[("all", &open)], [72; 3])]),
+            ("E33", &[(&[("p", &shut)], [30; 3]), (&[("p", "")], [72; 3])]),
+            ("Y09", &[(&[("p", &spec(X_A, out, "", ""))], [64; 3]), (&[("p", "")], [72; 3])]),
+            (
+                "Y12",
+                &[
+                    (&[("p", &y12)], [60, 56, 56]),
+                    (&[("network y", "--label-add new=label")], [63, 56, 56]),
+                    (&[("network y", "--label-rm new")], [60, 56, 56]),
+                ],
+            ),
+        ];
+        for (case, steps) in cases {
+            holds(world, &pods, case, steps).await;
+        }
     });
 }
 
@@ -222,6 +275,9 @@ fn tiers_around_it() {
         };
         let of =
             |action: &str, peers: &str| format!("{{action: ACTION_{action}, peers: [{peers}]}}");
+        let accept_first =
+            admin(10, &["ACCEPT", "DENY", "PASS"].map(|action| of(action, OF_Y)).join(", "));
+        holds(world, &pods, "N01", &[(&[("p", &accept_first)], [72; 3])]).await;
         let deny_first = admin(10, &[of("DENY", OF_Y), of("ACCEPT", OF_Y)].join(", "));
         holds(world, &pods, "N02", &[(&[("p", &deny_first)], [63; 3])]).await;
         let pass_first = admin(10, &[of("PASS", OF_Y), of("DENY", OF_Y)].join(", "));

@@ -138,12 +138,29 @@ impl Nft {
     /// # Errors
     /// [`NftError::Socket`], and [`NftError::MixedFamilies`].
     pub fn holds(&self, elements: &[Element]) -> Result<Vec<bool>, NftError> {
+        self.look_up(elements, dump::holds)
+    }
+
+    /// How many packets came upon each element; none of one that is not there or counts
+    /// nothing. Decisions count, and isolated addresses.
+    ///
+    /// # Errors
+    /// As of [`Nft::holds`].
+    pub fn packets(&self, elements: &[Element]) -> Result<Vec<Option<u64>>, NftError> {
+        self.look_up(elements, dump::packets)
+    }
+
+    fn look_up<T>(
+        &self,
+        elements: &[Element],
+        look_up: impl Fn(&mut NetfilterSocket, &Element) -> std::io::Result<T>,
+    ) -> Result<Vec<T>, NftError> {
         let mixed = |element: &&Element| super::codec::encode(element).is_none();
         if let Some(element) = elements.iter().find(mixed) {
             return Err(NftError::MixedFamilies { element: Box::new(element.clone()) });
         }
         self.read("look elements up", |socket| {
-            elements.iter().map(|element| dump::holds(socket, element)).collect()
+            elements.iter().map(|element| look_up(socket, element)).collect()
         })
     }
 

@@ -29,6 +29,7 @@ const NFTA_SET_ELEM_DATA: u16 = 2;
 const NFTA_SET_ELEM_FLAGS: u16 = 3;
 const NFTA_SET_ELEM_EXPIRATION: u16 = 5;
 const NFTA_SET_ELEM_USERDATA: u16 = 6;
+const NFTA_SET_ELEM_EXPR: u16 = 7;
 const NFTA_SET_ELEM_KEY_END: u16 = 10;
 const NFTA_DATA_VALUE: u16 = 1;
 const NFTA_DATA_VERDICT: u16 = 2;
@@ -37,6 +38,8 @@ const NFTA_VERDICT_CHAIN: u16 = 2;
 /// `NFT_SET_ELEM_INTERVAL_END`.
 const INTERVAL_END: u32 = 1;
 const NFTA_SET_NAME: u16 = 2;
+const NFTA_EXPR_DATA: u16 = 2;
+const NFTA_COUNTER_PACKETS: u16 = 2;
 const NFTA_RULE_CHAIN: u16 = 2;
 const NFTA_RULE_USERDATA: u16 = 7;
 
@@ -73,10 +76,20 @@ pub(super) fn elements(socket: &mut NetfilterSocket) -> io::Result<Vec<Element>>
     Ok(elements)
 }
 
-/// Whether an element is there, with its value. Spans are looked for by where they begin.
+/// Whether an element is there, with its value.
 pub(super) fn holds(socket: &mut NetfilterSocket, element: &Element) -> io::Result<bool> {
+    Ok(look_up(socket, element)?.is_some())
+}
+
+/// How many packets came upon an element, if it is there and counts them.
+pub(super) fn packets(socket: &mut NetfilterSocket, element: &Element) -> io::Result<Option<u64>> {
+    Ok(look_up(socket, element)?.and_then(|entry| entry.packets))
+}
+
+/// An element as it is there, with its value. Spans are looked for by where they begin.
+fn look_up(socket: &mut NetfilterSocket, element: &Element) -> io::Result<Option<Entry>> {
     let Some((set, raw)) = SetSpec::find(element.set()).zip(encode(element)) else {
-        return Ok(false);
+        return Ok(None);
     };
     let attributes = vec![
         SetElementList::Table(TABLE.to_owned()),
@@ -93,9 +106,9 @@ pub(super) fn holds(socket: &mut NetfilterSocket, element: &Element) -> io::Resu
         found.extend(lists.flat_map(|list| nested(list, NFTA_LIST_ELEM)).map(entry));
     })?;
     match answers.into_iter().find_map(|answer| answer.error.map(io::Error::from)) {
-        Some(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Some(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Some(error) => Err(error),
-        None => Ok(found.iter().any(|entry| {
+        None => Ok(found.into_iter().find(|entry| {
             let spans = set.kind == Kind::Spans && entry.raw.key == raw.key;
             let same = (&entry.raw.key, &entry.raw.value) == (&raw.key, &raw.value);
             let timed = set.kind == Kind::Timed && same;
@@ -115,6 +128,8 @@ struct Entry {
     raw: Raw,
     /// It is the end of a span, and no element of its own.
     past: bool,
+    /// How many packets came upon it, where that is counted.
+    packets: Option<u64>,
 }
 
 fn raw_elements(socket: &mut NetfilterSocket, set: &SetSpec) -> io::Result<Vec<Entry>> {
@@ -146,7 +161,15 @@ fn entry(entry: &[u8]) -> Entry {
             .and_then(|left| lasting(left, field(NFTA_SET_ELEM_USERDATA))),
     };
     let flags = field(NFTA_SET_ELEM_FLAGS).and_then(|flags| flags.first_chunk().copied());
-    Entry { raw, past: u32::from_be_bytes(flags.unwrap_or_default()) & INTERVAL_END != 0 }
+    let past = u32::from_be_bytes(flags.unwrap_or_default()) & INTERVAL_END != 0;
+    Entry { raw, past, packets: field(NFTA_SET_ELEM_EXPR).and_then(counted) }
+}
+
+/// The packets of a counter.
+fn counted(expression: &[u8]) -> Option<u64> {
+    let data = nested(expression, NFTA_EXPR_DATA).next()?;
+    let packets = nested(data, NFTA_COUNTER_PACKETS).next()?;
+    Some(u64::from_be_bytes(packets.first_chunk().copied()?))
 }
 
 /// How long an element stays, from what is left of its time in milliseconds.
@@ -183,9 +206,9 @@ fn spans(mut entries: Vec<Entry>) -> Vec<Entry> {
         .collect();
     let ended = entries.into_iter().zip(next).filter(|(entry, _)| !entry.past);
     ended
-        .map(|(Entry { raw, past }, last)| {
+        .map(|(Entry { raw, past, packets }, last)| {
             let greatest = vec![u8::MAX; raw.key.len()];
-            Entry { raw: Raw { end: Some(last.unwrap_or(greatest)), ..raw }, past }
+            Entry { raw: Raw { end: Some(last.unwrap_or(greatest)), ..raw }, past, packets }
         })
         .collect()
 }

@@ -1,5 +1,5 @@
 //! The maps that `nft` cannot be asked for: those whose values have two fields, are
-//! verdicts or are identities, and those with ranges.
+//! verdicts or are identities, and those with ranges or counters.
 //!
 //! `nft` 1.0.6 reads a map with two fields a value from JSON as a set, and then crashes on
 //! the rule that uses it; the crate that speaks its JSON has no words for the others. So
@@ -19,12 +19,15 @@ const TYPE_BITS: u32 = 6;
 const VERDICT: u32 = 0xffff_ff00;
 const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_SET_FIELD_LEN: u16 = 1;
+const NFTA_SET_EXPR: u16 = 17;
+const NFTA_EXPR_NAME: u16 = 1;
+const NFTA_EXPR_DATA: u16 = 2;
 
 /// Whether the ruleset cannot declare the set.
 pub(super) fn is_native(set: &SetSpec) -> bool {
     let unspeakable = |field: &Field| matches!(field, Field::Identity | Field::Verdict);
     let ranges = set.kind == Kind::Ranges;
-    ranges || set.value.len() > 1 || set.value.iter().chain(set.key).any(unspeakable)
+    ranges || set.counted || set.value.len() > 1 || set.value.iter().chain(set.key).any(unspeakable)
 }
 
 /// Declares the `inet` table and its maps. That they are there already is no error; nor do
@@ -64,7 +67,21 @@ fn declaration(set: &SetSpec, id: u32) -> SetMessage {
     if set.kind == Kind::Ranges {
         attributes.push(SetAttribute::Description(vec![SetDescription::Concat(lengths(set.key))]));
     }
+    if set.counted {
+        attributes.push(SetAttribute::Other(counter()));
+    }
     SetMessage { attributes }
+}
+
+/// What every element has a copy of. The crate's form of the attribute has room for a name
+/// or for data, and not for both.
+fn counter() -> DefaultNla {
+    let name = DefaultNla::new(NFTA_EXPR_NAME, b"counter\0".to_vec());
+    let data = DefaultNla::new(NFTA_EXPR_DATA | NLA_F_NESTED, Vec::new());
+    let parts = [name, data];
+    let mut value = vec![0; parts.as_slice().buffer_len()];
+    parts.as_slice().emit(&mut value);
+    DefaultNla::new(NFTA_SET_EXPR | NLA_F_NESTED, value)
 }
 
 /// How long each field of a key with ranges is.

@@ -72,6 +72,8 @@ pub(super) struct SetSpec {
     /// Empty: a set.
     pub(super) value: &'static [Field],
     pub(super) kind: Kind,
+    /// Each element counts the packets that came upon it.
+    pub(super) counted: bool,
 }
 
 /// What a set holds.
@@ -93,31 +95,41 @@ pub(super) enum Kind {
 use Field::{Identity, Link as IF, Mac as MAC, Port as PORT, Protocol as PROTO, V4, V6, Verdict};
 
 const fn set(table: Table, name: &'static str, key: &'static [Field]) -> SetSpec {
-    SetSpec { table, name, key, value: &[], kind: Kind::Elements }
+    SetSpec { table, name, key, value: &[], kind: Kind::Elements, counted: false }
 }
 
 const fn map(name: &'static str, key: &'static [Field], value: &'static [Field]) -> SetSpec {
-    SetSpec { table: Table::Inet, name, key, value, kind: Kind::Elements }
+    SetSpec { table: Table::Inet, name, key, value, kind: Kind::Elements, counted: false }
 }
 
 const fn fence(name: &'static str, key: &'static [Field]) -> SetSpec {
-    SetSpec { table: Table::Inet, name, key, value: &[], kind: Kind::Prefixes }
+    SetSpec { table: Table::Inet, name, key, value: &[], kind: Kind::Prefixes, counted: false }
 }
 
 const fn spans(name: &'static str, key: &'static [Field]) -> SetSpec {
-    SetSpec { table: Table::Inet, name, key, value: &[Identity], kind: Kind::Spans }
+    SetSpec { table: Table::Inet, name, key, value: &[Identity], kind: Kind::Spans, counted: false }
+}
+
+/// What policies decide.
+const fn decisions(name: &'static str, key: &'static [Field]) -> SetSpec {
+    SetSpec { counted: true, ..map(name, key, &[Verdict]) }
 }
 
 const fn ranges(name: &'static str, key: &'static [Field]) -> SetSpec {
-    SetSpec { table: Table::Inet, name, key, value: &[Verdict], kind: Kind::Ranges }
+    SetSpec { kind: Kind::Ranges, ..decisions(name, key) }
+}
+
+/// Whom policies isolate.
+const fn isolated(name: &'static str, key: &'static [Field]) -> SetSpec {
+    SetSpec { counted: true, ..set(Table::Inet, name, key) }
 }
 
 const fn from_set(name: &'static str, key: &'static [Field]) -> SetSpec {
-    SetSpec { table: Table::Inet, name, key, value: &[], kind: Kind::Ranges }
+    SetSpec { kind: Kind::Ranges, ..set(Table::Inet, name, key) }
 }
 
 const fn timed(name: &'static str, key: &'static [Field]) -> SetSpec {
-    SetSpec { table: Table::Inet, name, key, value: &[Identity], kind: Kind::Timed }
+    SetSpec { table: Table::Inet, name, key, value: &[Identity], kind: Kind::Timed, counted: false }
 }
 
 const FENCE4: SetSpec = fence("fence4", &[V4]);
@@ -151,41 +163,41 @@ pub(super) const SETS: [SetSpec; 68] = [
     map("identity4", &[V4], &[Identity]),
     spans("prefix4", &[V4]),
     set(Table::Inet, "policed-in4", &[V4]),
-    set(Table::Inet, "isolated-in4", &[V4]),
-    map("in4-peer-one", &[V4, Identity, PROTO, PORT], &[Verdict]),
+    isolated("isolated-in4", &[V4]),
+    decisions("in4-peer-one", &[V4, Identity, PROTO, PORT]),
     ranges("in4-peer-range", &[V4, Identity, PROTO, PORT]),
-    map("in4-peer", &[V4, Identity], &[Verdict]),
-    map("in4-one", &[V4, PROTO, PORT], &[Verdict]),
+    decisions("in4-peer", &[V4, Identity]),
+    decisions("in4-one", &[V4, PROTO, PORT]),
     ranges("in4-range", &[V4, PROTO, PORT]),
-    map("in4", &[V4], &[Verdict]),
+    decisions("in4", &[V4]),
     set(Table::Inet, "policed-out4", &[V4]),
-    set(Table::Inet, "isolated-out4", &[V4]),
-    map("out4-peer-one", &[V4, Identity, PROTO, PORT], &[Verdict]),
+    isolated("isolated-out4", &[V4]),
+    decisions("out4-peer-one", &[V4, Identity, PROTO, PORT]),
     ranges("out4-peer-range", &[V4, Identity, PROTO, PORT]),
-    map("out4-peer", &[V4, Identity], &[Verdict]),
-    map("out4-one", &[V4, PROTO, PORT], &[Verdict]),
+    decisions("out4-peer", &[V4, Identity]),
+    decisions("out4-one", &[V4, PROTO, PORT]),
     ranges("out4-range", &[V4, PROTO, PORT]),
-    map("out4", &[V4], &[Verdict]),
+    decisions("out4", &[V4]),
     timed("named4", &[V4, V4]),
     timed("named6", &[V6, V6]),
     map("identity6", &[V6], &[Identity]),
     spans("prefix6", &[V6]),
     set(Table::Inet, "policed-in6", &[V6]),
-    set(Table::Inet, "isolated-in6", &[V6]),
-    map("in6-peer-one", &[V6, Identity, PROTO, PORT], &[Verdict]),
+    isolated("isolated-in6", &[V6]),
+    decisions("in6-peer-one", &[V6, Identity, PROTO, PORT]),
     ranges("in6-peer-range", &[V6, Identity, PROTO, PORT]),
-    map("in6-peer", &[V6, Identity], &[Verdict]),
-    map("in6-one", &[V6, PROTO, PORT], &[Verdict]),
+    decisions("in6-peer", &[V6, Identity]),
+    decisions("in6-one", &[V6, PROTO, PORT]),
     ranges("in6-range", &[V6, PROTO, PORT]),
-    map("in6", &[V6], &[Verdict]),
+    decisions("in6", &[V6]),
     set(Table::Inet, "policed-out6", &[V6]),
-    set(Table::Inet, "isolated-out6", &[V6]),
-    map("out6-peer-one", &[V6, Identity, PROTO, PORT], &[Verdict]),
+    isolated("isolated-out6", &[V6]),
+    decisions("out6-peer-one", &[V6, Identity, PROTO, PORT]),
     ranges("out6-peer-range", &[V6, Identity, PROTO, PORT]),
-    map("out6-peer", &[V6, Identity], &[Verdict]),
-    map("out6-one", &[V6, PROTO, PORT], &[Verdict]),
+    decisions("out6-peer", &[V6, Identity]),
+    decisions("out6-one", &[V6, PROTO, PORT]),
     ranges("out6-range", &[V6, PROTO, PORT]),
-    map("out6", &[V6], &[Verdict]),
+    decisions("out6", &[V6]),
     set(Table::Inet, "restricted4", &[V4, PROTO, PORT]),
     set(Table::Inet, "restricted6", &[V6, PROTO, PORT]),
     from_set("allow-from4", &[V4, PROTO, PORT, V4]),

@@ -53,7 +53,8 @@ pub(super) fn of(compiler: &Compiler, member: &Member) -> BTreeSet<Element> {
     elements
 }
 
-fn decision(subject: IpAddr, direction: Direction, entry: &Entry) -> Element {
+/// An entry as the element that says it.
+pub(super) fn decision(subject: IpAddr, direction: Direction, entry: &Entry) -> Element {
     let verdict = match (entry.outcome, direction) {
         (Outcome::Deny, _) => Verdict::Drop,
         (Outcome::Reject, _) => Verdict::Reject,

@@ -7,6 +7,7 @@
 
 mod class;
 mod compiler;
+mod counters;
 mod elements;
 mod explain;
 mod impact;
@@ -22,6 +23,7 @@ mod verdict;
 
 pub use class::{Class, EndpointClass, GATEWAY, HOST, Identity, NamedPort, WORLD};
 pub use compiler::{Compiler, Delta};
+pub use counters::Counter;
 pub use explain::{Came, Explanation, Looked};
 pub use impact::{Impact, PairChange, impact};
 pub use judge::{Default, Flow, INTERNAL, Judgement, Party, Said, UNPUBLISHED};

@@ -2,7 +2,8 @@
 //!
 //! Entries are looked up from the particular to the general: this peer and this number,
 //! this peer and a range, this peer; then the same for everybody. So an entry is needed
-//! only where the more general ones would say something else.
+//! only where the more general ones would say something else, or say it for another rule:
+//! each entry counts its packets for the rule it stands for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,10 +44,10 @@ impl Lines {
         };
         let mut entries = Vec::new();
         let rest = &general.rest;
-        if rest.0 != silent.0 {
+        if *rest != silent {
             entries.push(entry(None, None, rest));
         }
-        let differing = general.each().filter(|(_, verdict)| verdict.0 != rest.0);
+        let differing = general.each().filter(|(_, verdict)| *verdict != rest);
         entries.extend(merged(differing).iter().map(|(what, v)| entry(None, Some(*what), v)));
         for peer in self.mentioned(named) {
             self.particular(peer, named, &general, &mut entries);
@@ -63,14 +64,14 @@ impl Lines {
         entries: &mut Vec<Entry>,
     ) {
         let own = self.opinion(Some(peer), named, &general.bounds());
-        let all_else = own.rest.0 != general.rest.0;
+        let all_else = own.rest != general.rest;
         if all_else {
             entries.push(entry(Some(peer), None, &own.rest));
         }
         let otherwise = |what: Match| {
-            if all_else { own.rest.0 } else { general.of(what.protocol, what.first).0 }
+            if all_else { &own.rest } else { general.of(what.protocol, what.first) }
         };
-        let differing = own.each().filter(|(what, verdict)| verdict.0 != otherwise(*what));
+        let differing = own.each().filter(|(what, verdict)| *verdict != otherwise(*what));
         entries.extend(merged(differing).iter().map(|(what, v)| entry(Some(peer), Some(*what), v)));
     }
 

@@ -8,6 +8,7 @@
 mod ask;
 mod attach;
 mod check;
+mod counters;
 mod endpoints;
 mod explain;
 mod feed;

@@ -27,7 +27,7 @@ pub(crate) use network::{
     create_network, delete_network, list_networks, network, prune_networks, update_network,
 };
 pub(crate) use policy::{apply_policy, delete_policy, list_policies};
-pub(crate) use policy_out::{applied, policy};
+pub(crate) use policy_out::{applied, policy, rule_counter};
 pub(crate) use sandbox::{
     add_link, create_sandbox, delete_sandbox, list_sandboxes, quarantine, release, remove_link,
     sandbox, update_sandbox,

@@ -10,7 +10,7 @@ use postern_proto::v1;
 use postern_proto::v1::policy_peer::Kind;
 
 use super::shared::timestamp;
-use crate::backend::{ImpactFacts, LintFacts, PairFacts, PolicyFacts};
+use crate::backend::{ImpactFacts, LintFacts, PairFacts, PolicyFacts, RuleCount};
 
 /// A policy.
 pub(crate) fn policy(facts: PolicyFacts) -> v1::Policy {
@@ -37,6 +37,22 @@ pub(crate) fn applied(facts: PolicyFacts, plan: Option<v1::Plan>) -> v1::ApplyPo
         live_flows_cut: cut,
         previous: facts.previous.clone().map(spec),
         policy: Some(policy(facts)),
+    }
+}
+
+/// What one rule decided.
+pub(crate) fn rule_counter(count: RuleCount) -> v1::RuleCounter {
+    let RuleCount { direction: at, rule, packets } = count;
+    let (rule, rule_id, action) = match rule {
+        Some((index, id, of)) => (i32::try_from(index).unwrap_or(i32::MAX), id, action(of)),
+        None => (-1, String::new(), v1::policy_rule::Action::Unspecified),
+    };
+    v1::RuleCounter {
+        direction: direction(at).into(),
+        rule,
+        rule_id,
+        action: action.into(),
+        packets,
     }
 }
 
@@ -79,15 +95,11 @@ fn spec(spec: PolicySpec) -> v1::PolicySpec {
         Mode::Enforce => v1::PolicyMode::Enforce,
         Mode::Audit => v1::PolicyMode::Audit,
     };
-    let direction = |direction| match direction {
-        Direction::Ingress => v1::Direction::Ingress.into(),
-        Direction::Egress => v1::Direction::Egress.into(),
-    };
     v1::PolicySpec {
         tier: tier.into(),
         priority,
         subject: Some(subject(of)),
-        directions: directions.into_iter().map(direction).collect(),
+        directions: directions.into_iter().map(|of| direction(of).into()).collect(),
         ingress: ingress.into_iter().map(rule).collect(),
         egress: egress.into_iter().map(rule).collect(),
         mode: mode.into(),
@@ -123,19 +135,29 @@ fn selector(Selector(requirements): Selector) -> v1::LabelSelector {
     v1::LabelSelector { match_labels: Default::default(), match_expressions }
 }
 
-fn rule(rule: Rule) -> v1::PolicyRule {
+const fn direction(direction: Direction) -> v1::Direction {
+    match direction {
+        Direction::Ingress => v1::Direction::Ingress,
+        Direction::Egress => v1::Direction::Egress,
+    }
+}
+
+const fn action(action: Action) -> v1::policy_rule::Action {
     use v1::policy_rule::Action as Shown;
-    let Rule { id, action, peers, ports } = rule;
-    let action = match action {
+    match action {
         Action::Accept => Shown::Accept,
         Action::Deny => Shown::Deny,
         Action::Pass => Shown::Pass,
         Action::Reject => Shown::Reject,
-    };
+    }
+}
+
+fn rule(rule: Rule) -> v1::PolicyRule {
+    let Rule { id, action: of, peers, ports } = rule;
     let peers = peers.into_iter().map(|of| v1::PolicyPeer { kind: Some(peer(of)) });
     v1::PolicyRule {
         id,
-        action: action.into(),
+        action: action(of).into(),
         peers: peers.collect(),
         ports: ports.into_iter().map(port).collect(),
     }

@@ -37,6 +37,17 @@ impl<B: Backend> v1::policy_service_server::PolicyService for Policies<B> {
         Ok(Response::new(v1::GetPolicyResponse { policy: Some(convert::policy(facts)) }))
     }
 
+    async fn get_counters(
+        &self,
+        request: Request<v1::GetPolicyCountersRequest>,
+    ) -> Result<Response<v1::GetPolicyCountersResponse>, Status> {
+        let v1::GetPolicyCountersRequest { policy } = request.into_inner();
+        let reference = convert::reference("policy", &policy).map_err(status)?;
+        let counts = self.0.policy_counters(&reference).await.map_err(status)?;
+        let counters = counts.into_iter().map(convert::rule_counter).collect();
+        Ok(Response::new(v1::GetPolicyCountersResponse { counters }))
+    }
+
     async fn list(
         &self,
         request: Request<v1::ListPoliciesRequest>,

@@ -118,12 +118,28 @@ impl World {
         self.put(Put::PolicyGone(id));
     }
 
+    /// Whatever counts does so for one policy.
+    fn assert_counted(&self) {
+        let mut counted = Vec::new();
+        for policy in self.topology.policies() {
+            let subjects = self.compiler.selected_ids(policy).into_iter();
+            let counters = subjects.flat_map(|id| self.compiler.counters(policy, id));
+            counted.extend(counters.map(|counter| counter.element));
+        }
+        counted.sort();
+        let counts =
+            |element: &&Element| matches!(element, Element::Decision(_) | Element::Isolated(..));
+        let held: Vec<Element> = self.held.iter().filter(counts).cloned().collect();
+        assert_eq!(counted, held);
+    }
+
     /// How many of the pairs may talk; compiler, oracle and kernel agree on each, and what
     /// was made change by change is what is made at once.
     pub(super) fn allowed(&self, what: Selection) -> usize {
         let whole = Compiler::of(&self.topology);
         let endpoints: Vec<&Endpoint> = self.topology.endpoints().collect();
         let elements = whole.elements().cloned().collect();
+        self.assert_counted();
         let mut count = 0;
         for from in &endpoints {
             for to in endpoints.iter().filter(|to| to.id != from.id) {
