@@ -54,6 +54,7 @@ impl Default for Fake {
             state: Mutex::default(),
             ports: Ports::booked(),
             features: Features {
+                owned_tables: true,
                 bridge_netfilter: true,
                 ipv6: true,
                 sctp: true,

@@ -28,12 +28,15 @@ pub struct Features {
     /// Addresses carry our mark. Without, those of our bridges and interfaces count as
     /// ours, and one on a bridge that is not ours is never removed.
     pub address_protocol: bool,
+    /// The daemon's tables are its own: nobody else can change or flush them.
+    pub owned_tables: bool,
     /// The kernel's release, as `uname -r` prints it.
     pub release: String,
 }
 
 impl Features {
-    /// Looks, and loads `br_netfilter` if it is a module that can be loaded.
+    /// Looks, and loads `br_netfilter` if it is a module that can be loaded. Whose the tables
+    /// are is not known before they are there.
     pub(crate) fn probe() -> Self {
         let release = sysctl::read(Path::new(RELEASE)).unwrap_or_default();
         Self {
@@ -41,6 +44,7 @@ impl Features {
             ipv6: sysctl::links(Family::V6).exists(),
             sctp: Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::SCTP)).is_ok(),
             address_protocol: version(&release).is_some_and(|version| version >= ADDRESS_PROTOCOL),
+            owned_tables: false,
             release,
         }
     }

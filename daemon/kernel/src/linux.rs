@@ -36,6 +36,8 @@ use crate::{files, forwarding, mark, observe, prefixes};
 pub struct HostSettings {
     /// Turn forwarding on where it is off, and keep shut what was shut.
     pub ip_forward: bool,
+    /// Keep others from changing the tables, where the kernel can.
+    pub own_tables: bool,
     /// The daemon's run directory; namespaces are pinned in `netns` below it.
     pub run_dir: PathBuf,
 }
@@ -94,10 +96,10 @@ impl Open {
         fs::create_dir_all(&directory).map_err(failed(&directory.display().to_string()))?;
         let removed = namespace::remove_unpinned(&settings.run_dir);
         removed.map_err(failed(&directory.display().to_string()))?;
-        let features = Features::probe();
+        let tables = Nft::open(settings.own_tables).map_err(nft)?;
+        let owned_tables = tables.load_base().map_err(nft)?;
+        let features = Features { owned_tables, ..Features::probe() };
         tracing::info!(?features, "kernel");
-        let tables = Nft::open().map_err(nft)?;
-        tables.load_base().map_err(nft)?;
         if settings.ip_forward {
             let families = if features.ipv6 { &Family::ALL[..] } else { &[Family::V4] };
             forwarding::turn_on(&tables, families)?;

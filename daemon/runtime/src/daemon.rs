@@ -222,7 +222,11 @@ async fn open(settings: &Settings) -> Result<Ledger<Linux>, DaemonError> {
     };
     let drivers = DriverHost::open(options).map_err(DaemonError::Drivers)?;
     drivers.load_built_in().map_err(DaemonError::BuiltIn)?;
-    let host = HostSettings { ip_forward: settings.ip_forward, run_dir: settings.run_dir.clone() };
+    let host = HostSettings {
+        ip_forward: settings.ip_forward,
+        own_tables: settings.own_tables,
+        run_dir: settings.run_dir.clone(),
+    };
     let resolver = Resolver::new(settings.resolver.clone());
     let names = Names::start(resolver.clone())
         .map_err(|source| io_error("cannot start a thread for", &settings.run_dir, source))?;

@@ -98,6 +98,12 @@ impl Changes {
         Self(messages.into_iter().map(message).collect())
     }
 
+    /// These, then the others.
+    pub(super) fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     pub(super) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -387,6 +393,7 @@ mod tests {
     use postern_model::port::Protocol;
 
     use super::*;
+    use crate::nft::owner::Owner;
     use crate::nft::{chain, dump, maps, script};
 
     fn publish(port: u16, target_port: u16) -> Element {
@@ -412,6 +419,8 @@ mod tests {
             let [a, b] = ["br0", "br1"].map(|name| Element::Open(name.parse().unwrap()));
             assert!(matches!(change(std::slice::from_ref(&a), &[]), Err(NftError::Set { .. })));
             let mut other = NetfilterSocket::open().unwrap();
+            let mut owner = Owner::new(NetfilterSocket::open().unwrap(), false);
+            assert!(!owner.declare().unwrap());
             transact(&mut other, &[&Changes::other(Table::Inet, maps::declare())]).unwrap();
             script::run(&chain::ruleset()).unwrap();
 

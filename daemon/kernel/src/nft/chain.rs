@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use nftables::batch::Batch;
 use nftables::schema::{
     Chain as ChainObject, FlushObject, Map, NfCmd, NfListObject, Nftables, Rule as RuleObject, Set,
-    SetFlag, SetType, SetTypeValue, Table as TableObject,
+    SetFlag, SetType, SetTypeValue,
 };
 use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 
@@ -59,14 +59,11 @@ pub(super) fn chains() -> Vec<Chain> {
     chains
 }
 
-/// The transaction that makes the tables as they should be. Sets keep their elements, and
-/// rules are replaced all at once: no packet meets an empty chain.
+/// The transaction that fills the tables, which are there, as they should be. Sets keep their
+/// elements, and rules are replaced all at once: no packet meets an empty chain.
 pub(super) fn ruleset() -> Nftables<'static> {
     let chains = chains();
     let mut batch = Batch::new();
-    for table in Table::ALL {
-        batch.add(NfListObject::Table(table_object(table)));
-    }
     for set in SETS.iter().filter(|set| !maps::is_native(set)) {
         batch.add(set_object(set));
     }
@@ -91,16 +88,6 @@ pub(super) fn ruleset() -> Nftables<'static> {
     batch.to_nftables()
 }
 
-/// The transaction that deletes both tables, whether they are there or not.
-pub(super) fn removal() -> Nftables<'static> {
-    let mut batch = Batch::new();
-    for table in Table::ALL {
-        batch.add(NfListObject::Table(table_object(table)));
-        batch.delete(NfListObject::Table(table_object(table)));
-    }
-    batch.to_nftables()
-}
-
 /// The transaction that sets or lifts a fence, however it was.
 pub(super) fn fence(set: &SetSpec, everything: Option<super::expr::Expr>) -> Nftables<'static> {
     let mut object = declared_set(set);
@@ -111,10 +98,6 @@ pub(super) fn fence(set: &SetSpec, everything: Option<super::expr::Expr>) -> Nft
         batch.add(NfListObject::Set(Box::new(object)));
     }
     batch.to_nftables()
-}
-
-fn table_object(table: Table) -> TableObject<'static> {
-    TableObject { family: table.family(), name: TABLE.into(), handle: None }
 }
 
 fn chain_object(table: Table, name: &'static str, hook: Option<Hook>) -> ChainObject<'static> {

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::batch::{Changes, Removal, known_removal};
 use super::commit::{self, Call, Job, Script};
 use super::error::NftError;
+use super::owner::Owner;
 use super::schema::{SetSpec, Table};
 use super::socket::NetfilterSocket;
 use super::{advert, chain, dump, expr, maps};
@@ -47,38 +48,43 @@ impl Submitted {
 
 impl Nft {
     /// Opens the tables of the calling thread's namespace; they need not be there yet.
+    /// Whether they are to be owned, once loaded, where the kernel can: then only this one
+    /// can change them, until it is dropped.
     ///
     /// # Errors
     /// [`NftError::Socket`] without `CAP_NET_ADMIN` or without nftables in the kernel, and
     /// [`NftError::Thread`].
-    pub fn open() -> Result<Self, NftError> {
+    pub fn open(own: bool) -> Result<Self, NftError> {
         let opening = |source| NftError::Socket { operation: "open a socket to nftables", source };
         let mut writer = NetfilterSocket::open().map_err(opening)?;
         let reader = NetfilterSocket::open().map_err(opening)?;
         let removal = known_removal(&mut writer).map_err(opening)?;
         let (jobs, queue) = mpsc::channel();
-        commit::start(writer, queue).map_err(NftError::Thread)?;
+        commit::start(Owner::new(writer, own), queue).map_err(NftError::Thread)?;
         Ok(Self { jobs, reader: Mutex::new(reader), removal })
     }
 
     /// Declares both tables and replaces their rules. Elements and fences stay, and no
-    /// packet meets tables without rules. Blocks for some 20 ms.
+    /// packet meets tables without rules. Blocks for some 20 ms. Returns whether the tables
+    /// are owned now.
     ///
     /// # Errors
-    /// `nft` cannot be run or refuses the ruleset, or the kernel does.
-    pub fn load_base(&self) -> Result<(), NftError> {
+    /// `nft` cannot be run or refuses the ruleset, or the kernel does; another process owns
+    /// the tables.
+    pub fn load_base(&self) -> Result<bool, NftError> {
         let first = Changes::other(Table::Inet, maps::declare());
         let then = Changes::other(Table::Bridge, [advert::flush(), advert::rule()]);
         self.script(first, chain::ruleset(), then)
     }
 
-    /// Deletes both tables; that they are gone already is no error. Blocks as
-    /// [`Nft::load_base`] does.
+    /// Deletes both tables; that they are gone already is no error. It blocks.
     ///
     /// # Errors
-    /// As of [`Nft::load_base`].
+    /// The kernel refuses; another process owns the tables.
     pub fn unload(&self) -> Result<(), NftError> {
-        self.script(Changes::default(), chain::removal(), Changes::default())
+        let (reply, result) = mpsc::sync_channel(1);
+        self.ask(Job::Unload(reply))?;
+        result.recv().map_err(|_| NftError::Stopped)?
     }
 
     /// Removes elements, then adds elements: all of it, or nothing. When it returns, the
@@ -184,7 +190,7 @@ impl Nft {
             Family::V6 => expr::prefix("::", 0),
         };
         let ruleset = chain::fence(SetSpec::fence(family), on.then_some(everything));
-        self.script(Changes::default(), ruleset, Changes::default())
+        self.script(Changes::default(), ruleset, Changes::default()).map(drop)
     }
 
     /// The families for which [`Nft::fence`] is on.
@@ -218,7 +224,7 @@ impl Nft {
         first: Changes,
         ruleset: Nftables<'static>,
         then: Changes,
-    ) -> Result<(), NftError> {
+    ) -> Result<bool, NftError> {
         let (reply, result) = mpsc::sync_channel(1);
         self.ask(Job::Script(Box::new(Script { first, ruleset, then, reply })))?;
         result.recv().map_err(|_| NftError::Stopped)?

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::batch::{Changes, transact};
 use super::error::NftError;
+use super::owner::Owner;
 use super::script;
 use super::socket::NetfilterSocket;
 
@@ -25,6 +26,8 @@ pub(super) enum Job {
     Commit(Call),
     /// A ruleset for `nft`, with what it needs and what needs it.
     Script(Box<Script>),
+    /// The end of the tables.
+    Unload(SyncSender<Result<(), NftError>>),
 }
 
 pub(super) struct Call {
@@ -36,17 +39,18 @@ pub(super) struct Script {
     pub(super) first: Changes,
     pub(super) ruleset: Nftables<'static>,
     pub(super) then: Changes,
-    pub(super) reply: SyncSender<Result<(), NftError>>,
+    /// Whether the tables are owned after it.
+    pub(super) reply: SyncSender<Result<bool, NftError>>,
 }
 
 /// Starts the thread; it ends when nobody can ask it any more. It stays in the namespace
 /// of the thread that starts it.
-pub(super) fn start(mut socket: NetfilterSocket, jobs: Receiver<Job>) -> io::Result<()> {
+pub(super) fn start(mut owner: Owner, jobs: Receiver<Job>) -> io::Result<()> {
     let work = move || {
         while let Ok(job) = jobs.recv() {
             let mut next = Some(job);
             while let Some(job) = next.take() {
-                next = take(&mut socket, &jobs, job);
+                next = take(&mut owner, &jobs, job);
             }
         }
     };
@@ -54,13 +58,17 @@ pub(super) fn start(mut socket: NetfilterSocket, jobs: Receiver<Job>) -> io::Res
 }
 
 /// Does one job and all that can be done with it; returns one that could not.
-fn take(socket: &mut NetfilterSocket, jobs: &Receiver<Job>, job: Job) -> Option<Job> {
+fn take(owner: &mut Owner, jobs: &Receiver<Job>, job: Job) -> Option<Job> {
     let call = match job {
         Job::Commit(call) => call,
         Job::Script(script) => {
-            let result = run(socket, &script);
+            let result = run(owner, &script);
             // Whoever asked may have gone; the tables are as they are either way.
             drop(script.reply.send(result));
+            return None;
+        }
+        Job::Unload(reply) => {
+            drop(reply.send(owner.release().and_then(|()| owner.delete())));
             return None;
         }
     };
@@ -77,14 +85,21 @@ fn take(socket: &mut NetfilterSocket, jobs: &Receiver<Job>, job: Job) -> Option<
             Err(_) => break,
         }
     }
-    commit(socket, group);
+    commit(owner.socket(), group);
     next
 }
 
-fn run(socket: &mut NetfilterSocket, script: &Script) -> Result<(), NftError> {
-    transact(socket, &[&script.first])?;
-    script::run(&script.ruleset)?;
-    transact(socket, &[&script.then])
+fn run(owner: &mut Owner, script: &Script) -> Result<bool, NftError> {
+    owner.release()?;
+    let lasting = owner.declare()?;
+    transact(owner.socket(), &[&script.first])?;
+    let done = script::run(&script.ruleset);
+    let done = done.and_then(|()| transact(owner.socket(), &[&script.then]));
+    // Whatever became of it: nobody else is to change what is there.
+    if lasting {
+        owner.adopt()?;
+    }
+    done.map(|()| owner.owns())
 }
 
 fn commit(socket: &mut NetfilterSocket, mut group: Vec<Call>) {

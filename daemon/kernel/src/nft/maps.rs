@@ -7,8 +7,7 @@
 
 use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED};
 use netlink_packet_netfilter::nftables::{
-    NfTablesMessage, SetAttribute, SetDescription, SetFlags, SetMessage, TableAttribute,
-    TableMessage,
+    NfTablesMessage, SetAttribute, SetDescription, SetFlags, SetMessage,
 };
 
 use super::schema::{Field, Kind, SETS, SetSpec, TABLE};
@@ -30,13 +29,11 @@ pub(super) fn is_native(set: &SetSpec) -> bool {
     ranges || set.counted || set.value.len() > 1 || set.value.iter().chain(set.key).any(unspeakable)
 }
 
-/// Declares the `inet` table and its maps. That they are there already is no error; nor do
+/// Declares the maps of the `inet` table. That they are there already is no error; nor do
 /// they lose an element.
-pub(super) fn declare() -> Vec<NfTablesMessage> {
-    let table = TableMessage { attributes: vec![TableAttribute::Name(TABLE.to_owned())] };
+pub(super) fn declare() -> impl Iterator<Item = NfTablesMessage> {
     let maps = SETS.iter().filter(|set| is_native(set)).zip(1..);
-    let maps = maps.map(|(set, id)| NfTablesMessage::NewSet(declaration(set, id)));
-    std::iter::once(NfTablesMessage::NewTable(table)).chain(maps).collect()
+    maps.map(|(set, id)| NfTablesMessage::NewSet(declaration(set, id)))
 }
 
 fn declaration(set: &SetSpec, id: u32) -> SetMessage {

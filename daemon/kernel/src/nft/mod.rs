@@ -9,7 +9,8 @@
 //!
 //! The rules are loaded once, by `nft`; see [`Nft::load_base`]. Every later change is of
 //! elements, over netlink, at a cost that does not depend on how many there are; see
-//! [`Nft::commit`]. No other table is touched.
+//! [`Nft::commit`]. No other table is touched, and where the kernel can keep tables for one
+//! process, nobody else touches these.
 
 mod advert;
 mod batch;
@@ -23,6 +24,7 @@ mod dump;
 mod error;
 mod expr;
 mod maps;
+mod owner;
 pub(crate) mod redirect;
 mod rules_bridge;
 mod rules_flows;

@@ -143,7 +143,7 @@ fn forwarding_is_turned_on_behind_a_fence() {
         let read = |key: &str| std::fs::read_to_string(net.join(key)).unwrap().trim().to_owned();
         let write = |key: &str, value| std::fs::write(net.join(key), value).unwrap();
         let (v4, v6) = ("ipv4/ip_forward", "ipv6/conf/all/forwarding");
-        let fenced = || Nft::open().unwrap().fences().unwrap();
+        let fenced = || Nft::open(false).unwrap().fences().unwrap();
         ip("link add uplink type bridge");
         write(v4, "0");
         write(v6, "0");
@@ -151,7 +151,11 @@ fn forwarding_is_turned_on_behind_a_fence() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let directory = run_dir();
         let start = |ip_forward| {
-            let settings = HostSettings { ip_forward, run_dir: directory.path().to_owned() };
+            let settings = HostSettings {
+                ip_forward,
+                own_tables: false,
+                run_dir: directory.path().to_owned(),
+            };
             drop(runtime.block_on(Linux::open(&settings, std::sync::Arc::new(NoNames))).unwrap());
         };
         start(false);
@@ -176,6 +180,6 @@ fn rules_that_were_flushed_come_back() {
         assert!(seen.iter().all(|(_, resource)| !matches!(resource, Resource::Element(_))));
         host.create(&all[..3]).await.unwrap();
         assert_eq!(host.observe().await, set(&all));
-        assert_eq!(Nft::open().unwrap().fences().unwrap(), Family::ALL);
+        assert_eq!(Nft::open(false).unwrap().fences().unwrap(), Family::ALL);
     });
 }

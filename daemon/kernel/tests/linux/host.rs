@@ -49,7 +49,8 @@ pub(crate) fn run_dir() -> TempDir {
 
 /// Opens the kernel as the daemon does.
 pub(crate) async fn open(run_dir: &Path) -> Linux {
-    let settings = HostSettings { ip_forward: true, run_dir: run_dir.to_owned() };
+    let settings =
+        HostSettings { ip_forward: true, own_tables: false, run_dir: run_dir.to_owned() };
     Linux::open(&settings, std::sync::Arc::new(NoNames)).await.unwrap()
 }
 

@@ -87,7 +87,11 @@ struct World {
 impl World {
     async fn new() -> Self {
         let (run_dir, service) = (run_dir(), Arc::new(Kept::default()));
-        let settings = HostSettings { ip_forward: true, run_dir: run_dir.path().to_owned() };
+        let settings = HostSettings {
+            ip_forward: true,
+            own_tables: false,
+            run_dir: run_dir.path().to_owned(),
+        };
         let kernel =
             Linux::open(&settings, Arc::clone(&service) as Arc<dyn NameService>).await.unwrap();
         let namespaces = (0..3).map(|n| (sandbox(n), reference(run_dir.path(), n))).collect();

@@ -151,7 +151,7 @@ fn the_first_packet_arrives() {
         let all = everything(host);
         host.create(&all[3..7]).await.unwrap();
         // The rules are others' matter, and these endpoints are in none of their sets.
-        Nft::open().unwrap().unload().unwrap();
+        Nft::open(false).unwrap().unload().unwrap();
         let place = Place::Sandbox(sandbox(1));
         let gateway = UdpSocket::bind("10.1.0.1:9").unwrap();
         gateway.set_read_timeout(Some(Duration::from_millis(200))).unwrap();

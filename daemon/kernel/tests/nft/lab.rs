@@ -78,7 +78,7 @@ pub(crate) fn opened() -> Nft {
         sysctl(key, "1");
     }
     no_dad();
-    let nft = Nft::open().unwrap();
+    let nft = Nft::open(false).unwrap();
     nft.load_base().unwrap();
     nft
 }

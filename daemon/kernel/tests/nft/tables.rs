@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::process::Command;
 use std::time::Instant;
 
 use futures::future::join_all;
@@ -214,7 +215,7 @@ fn a_commit_that_fails_changes_nothing_and_names_the_element() {
 #[test]
 fn without_the_base_nothing_is_committed() {
     on_a_host(|| {
-        let nft = Nft::open().unwrap();
+        let nft = Nft::open(false).unwrap();
         assert!(!nft.base_is_intact().unwrap());
         let error = block_on(nft.commit(&[], &[Element::Open(name("br0"))])).unwrap_err();
         assert!(matches!(error, NftError::Set { set: "open", .. }), "{error}");
@@ -338,6 +339,53 @@ fn foreign_tables_stay_as_they_are() {
         nft.unload().unwrap();
         assert_eq!(foreign(), before);
         assert_eq!(run("nft", "list tables"), "table ip postern\ntable inet other\n");
+    });
+}
+
+/// As `nft` ends: whether it was let.
+fn may(command: &str) -> bool {
+    let output = Command::new("nft").args(command.split(' ')).output().unwrap();
+    output.status.success()
+}
+
+#[test]
+fn owned_tables_are_nobody_elses_to_change() {
+    on_a_host(|| {
+        opened();
+        // Made by one who did not want them: they are as they were.
+        assert!(!Nft::open(true).unwrap().load_base().unwrap());
+        Nft::open(false).unwrap().unload().unwrap();
+
+        let nft = Nft::open(true).unwrap();
+        assert!(nft.load_base().unwrap(), "this kernel has owned tables");
+        let elements = one_of_each();
+        block_on(nft.commit(&[], &elements)).unwrap();
+        for change in [
+            "flush table inet postern",
+            "flush set inet postern open",
+            "add rule inet postern forward accept",
+            "delete table bridge postern",
+        ] {
+            assert!(!may(change), "{change}");
+        }
+        assert!(may("add table inet other") && may("flush ruleset"));
+        assert_eq!(run("nft", "list tables"), "table inet postern\ntable bridge postern\n");
+        assert!(nft.base_is_intact().unwrap());
+        assert_eq!(held(&nft), set(&elements));
+        // For a moment they are let go of; they are taken back with what is in them.
+        nft.fence(Family::V4, true).unwrap();
+        assert!(nft.load_base().unwrap() && !may("flush table inet postern"));
+        assert_eq!(held(&nft), set(&elements));
+        assert!(Nft::open(false).unwrap().load_base().is_err(), "another process owns them");
+
+        // They outlive it, and the next one takes them over.
+        drop(nft);
+        let next = Nft::open(true).unwrap();
+        assert!(next.load_base().unwrap());
+        assert_eq!((held(&next), next.fences().unwrap()), (set(&elements), vec![Family::V4]));
+        assert!(!may("flush table inet postern"));
+        next.unload().unwrap();
+        assert_eq!(run("nft", "list tables"), "");
     });
 }
 

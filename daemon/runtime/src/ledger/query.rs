@@ -158,6 +158,7 @@ impl<K: Kernel> Ledger<K> {
             features: [
                 ("bridge-netfilter", features.bridge_netfilter),
                 ("ipv6", features.ipv6),
+                ("owned-tables", features.owned_tables),
                 ("sctp", features.sctp),
             ]
             .into_iter()

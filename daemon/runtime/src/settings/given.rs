@@ -149,6 +149,8 @@ settings! {
     icc: bool, "POSTERN_ICC", "BOOL";
     /// Turn on the kernel's forwarding; what the daemon does not own is then not forwarded because of it [default: true]
     ip_forward: bool, "POSTERN_IP_FORWARD", "BOOL";
+    /// Keep every other program from changing or flushing the daemon's nftables tables while it runs, where the kernel can (Linux 6.9) [default: true]
+    own_tables: bool, "POSTERN_OWN_TABLES", "BOOL";
     /// Masquerading on the default bridge [default: true]
     ip_masq: bool, "POSTERN_IP_MASQ", "BOOL";
     /// Where ports are published when nobody says [default: every address]

@@ -38,6 +38,8 @@ pub struct Settings {
     pub mtu: u32,
     /// Whether to turn on the kernel's forwarding.
     pub ip_forward: bool,
+    /// Whether to keep others from changing the nftables tables, where the kernel can.
+    pub own_tables: bool,
     /// Where ports are published when nobody says.
     pub publish_address: Option<IpAddr>,
     /// How long a freed address rests.
@@ -158,6 +160,7 @@ impl Settings {
             bridge,
             mtu,
             ip_forward: given.ip_forward.unwrap_or(true),
+            own_tables: given.own_tables.unwrap_or(true),
             publish_address: given.ip.map(publish_address).transpose()?,
             address_rest: Duration::from_secs(given.address_rest.unwrap_or(10)),
             pools: given.default_address_pool.into_iter().map(|pool| pool.0).collect(),
