@@ -135,6 +135,10 @@ pub(crate) fn table(rows: &[Row]) -> String {
         Some(value) => format!("{value:.digits$}"),
         None => "-".to_owned(),
     };
+    // A packet's round trip is of microseconds, and compared by hundredths of them.
+    let time = |value: Option<f64>| {
+        number(value, if value.is_some_and(|value| value < 0.1) { 5 } else { 3 })
+    };
     for row in rows {
         let same = |other: &&Row| other.work == row.work && other.subject == row.subject;
         let first = rows.iter().find(same).and_then(|first| first.p50);
@@ -147,10 +151,10 @@ pub(crate) fn table(rows: &[Row]) -> String {
             row.subject,
             row.size,
             row.n,
-            number(row.p50, 3),
-            number(row.p95, 3),
-            number(row.p99, 3),
-            number(ratio, 2),
+            time(row.p50),
+            time(row.p95),
+            time(row.p99),
+            number(ratio, 3),
             number(row.qps, 0),
             number(row.rss_kib, 1)
         );
@@ -179,7 +183,7 @@ mod tests {
         assert_eq!(parsed[0]["p50_ms"], 2.0);
         assert_eq!(parsed[0]["size"], 10);
         assert!(parsed[0].get("qps").is_none());
-        assert!(table(&rows).contains("1.00"));
+        assert!(table(&rows).contains("1.000"));
         let text = json("attach", &rows);
         assert_eq!(json("attach", &read(&text).unwrap()), text);
     }
