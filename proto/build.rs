@@ -3,13 +3,14 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "postern/v1/common.proto",
     "postern/v1/network.proto",
     "postern/v1/sandbox.proto",
     "postern/v1/endpoint.proto",
     "postern/v1/policy.proto",
     "postern/v1/flow.proto",
+    "postern/v1/driver.proto",
     "postern/v1/event.proto",
     "postern/v1/system.proto",
 ];

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use postern_proto::v1::PageRequest;
+use postern_proto::v1::driver_service_client::DriverServiceClient;
 use postern_proto::v1::endpoint_service_client::EndpointServiceClient;
 use postern_proto::v1::event_service_client::EventServiceClient;
 use postern_proto::v1::flow_service_client::FlowServiceClient;
@@ -98,6 +99,15 @@ impl Client {
     /// No daemon answers.
     pub(crate) async fn policies(&self) -> Result<PolicyServiceClient<Channel>, Error> {
         let client = PolicyServiceClient::new(self.channel().await?);
+        Ok(client.max_decoding_message_size(MAX_REPLY))
+    }
+
+    /// The drivers' service.
+    ///
+    /// # Errors
+    /// No daemon answers.
+    pub(crate) async fn drivers(&self) -> Result<DriverServiceClient<Channel>, Error> {
+        let client = DriverServiceClient::new(self.channel().await?);
         Ok(client.max_decoding_message_size(MAX_REPLY))
     }
 

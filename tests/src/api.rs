@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use postern_proto::v1::driver_service_client::DriverServiceClient;
 use postern_proto::v1::endpoint_service_client::EndpointServiceClient;
 use postern_proto::v1::event_service_client::EventServiceClient;
 use postern_proto::v1::flow_service_client::FlowServiceClient;
@@ -45,6 +46,8 @@ pub struct Api {
     pub endpoints: EndpointServiceClient<Channel>,
     /// Policies.
     pub policies: PolicyServiceClient<Channel>,
+    /// Drivers.
+    pub drivers: DriverServiceClient<Channel>,
     /// Events.
     pub events: EventServiceClient<Channel>,
     /// Flows.
@@ -77,6 +80,7 @@ impl Api {
             sandboxes: SandboxServiceClient::new(channel.clone()),
             endpoints: EndpointServiceClient::new(channel.clone()),
             policies: PolicyServiceClient::new(channel.clone()),
+            drivers: DriverServiceClient::new(channel.clone()),
             events: EventServiceClient::new(channel.clone()),
             flows: FlowServiceClient::new(channel.clone()),
             system: SystemServiceClient::new(channel.clone()),

@@ -21,6 +21,7 @@
 pub mod ask;
 pub mod command;
 pub mod dns;
+pub mod driver;
 pub mod traffic;
 
 mod api;

@@ -59,6 +59,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("postern-driver-host", &["postern-sdk"]),
     ("postern-driver-null", &["postern-sdk"]),
     ("postern-tests", &["postern-proto"]),
+    ("postern-test-driver", &["postern-sdk"]),
     ("xtask", &[]),
 ];
 

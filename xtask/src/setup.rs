@@ -14,12 +14,13 @@ type Program = (&'static str, &'static str);
 /// What the daemon, the demo, the tests and the benchmarks run.
 const PROGRAMS: &[Program] = &[("nft", "nftables"), ("ip", "iproute2")];
 
-/// The clients and servers that names are tested with.
+/// What tests run beside: clients and servers of names, and what signs a driver.
 const CLIENTS: &[Program] = &[
     ("busybox", "busybox"),
     ("dig", "bind9-dnsutils"),
     ("dnsmasq", "dnsmasq-base"),
     ("musl-gcc", "musl-tools"),
+    ("openssl", "openssl"),
     ("python3", "python3"),
 ];
 

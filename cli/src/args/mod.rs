@@ -1,6 +1,7 @@
 //! The grammar of the command line.
 
 pub(crate) mod common;
+pub(crate) mod driver;
 pub(crate) mod endpoint;
 pub(crate) mod link;
 pub(crate) mod network;
@@ -91,6 +92,9 @@ pub(crate) enum Command {
     /// Policies: who may talk to whom
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Drivers: who decides what a network needs
+    #[command(subcommand)]
+    Driver(driver::DriverCommand),
     /// Say whether a flow may begin, and which policy or network decides
     Explain(policy::ExplainArgs),
     /// Run a command in a sandbox, with its names (needs root)

@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     Endpoint,
     /// Policies
     Policy,
+    /// Drivers
+    Driver,
 }
 
 impl From<Kind> for ObjectKind {
@@ -55,6 +57,7 @@ impl From<Kind> for ObjectKind {
             Kind::Sandbox => Self::Sandbox,
             Kind::Endpoint => Self::Endpoint,
             Kind::Policy => Self::Policy,
+            Kind::Driver => Self::Driver,
         }
     }
 }

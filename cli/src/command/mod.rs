@@ -1,5 +1,6 @@
 //! One function for each verb: build the request, call, print.
 
+mod driver;
 mod endpoint;
 mod events;
 mod exec;
@@ -51,6 +52,7 @@ async fn call(command: Command, client: &Client, out: Printer) -> Result<(), Err
         Command::Disconnect(args) => endpoint::disconnect(args, client, out).await,
         Command::Link(command) => link::run(command, client, out).await,
         Command::Policy(command) => policy::run(command, client, out).await,
+        Command::Driver(command) => driver::run(command, client, out).await,
         Command::Explain(args) => policy::explain(args, client, out).await,
         Command::Events(args) => events::run(args, client, out).await,
         Command::Flows(args) => flows::run(args, client, out).await,

@@ -38,6 +38,7 @@ fn kind(kind: ObjectKind) -> &'static str {
         ObjectKind::Sandbox => "sandbox",
         ObjectKind::Endpoint => "endpoint",
         ObjectKind::Policy => "policy",
+        ObjectKind::Driver => "driver",
     }
 }
 

@@ -8,9 +8,11 @@ use std::str::FromStr;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
+use crate::grant::Grants;
 use crate::mac::MacAddr;
 use crate::name::{IfName, Labels, Name};
 use crate::port::PortBinding;
+use crate::time::Timestamp;
 
 /// A kind of resource a driver may decide about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -140,6 +142,27 @@ pub struct Manifest {
     pub max_networks: Option<u32>,
 }
 
+/// A driver that was installed, as the operator has it. What it says of itself is in its
+/// module, which is kept beside the record, by its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Driver {
+    /// The name networks choose it by; its manifest's.
+    pub name: Name,
+    /// `sha256:…` of the module.
+    pub digest: String,
+    /// The generation of its last change.
+    pub revision: u64,
+    /// When its first version was installed.
+    pub installed: Timestamp,
+    /// Whether it is asked. The networks of one that is not stay as they are.
+    pub enabled: bool,
+    /// What it may decide about.
+    pub grants: Grants,
+    /// The key that signed the module, by its file's name; none if nobody was asked to.
+    #[serde(default)]
+    pub signed_by: Option<String>,
+}
+
 /// A driver that is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DriverInfo {
@@ -150,7 +173,7 @@ pub struct DriverInfo {
     /// Part of the daemon's binary.
     pub built_in: bool,
     /// What it asked for and the operator granted.
-    pub granted: BTreeSet<Capability>,
+    pub granted: Grants,
 }
 
 /// What comes with every request, so that a driver needs no clock and no randomness

@@ -17,6 +17,8 @@ pub enum ObjectKind {
     Endpoint,
     /// A policy.
     Policy,
+    /// A driver.
+    Driver,
 }
 
 impl ObjectKind {
@@ -27,6 +29,7 @@ impl ObjectKind {
             Self::Sandbox => "sandbox",
             Self::Endpoint => "endpoint",
             Self::Policy => "policy",
+            Self::Driver => "driver",
         }
     }
 }

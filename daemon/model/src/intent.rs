@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use crate::dns::{DnsName, Link};
 use crate::endpoint::EndpointSpec;
 use crate::event::ObjectKind;
+use crate::grant::Grants;
 use crate::name::{Labels, Name};
 use crate::network::NetworkSpec;
 use crate::plan::Plan;
@@ -25,6 +26,48 @@ pub struct Mutation<T> {
     pub digest: u64,
     /// Check everything, return the plan, change nothing.
     pub validate_only: bool,
+}
+
+/// A driver is installed, or a new version of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstallDriver {
+    /// The module's bytes.
+    pub module: Vec<u8>,
+    /// What it may; none leaves what an earlier version may.
+    pub grants: Option<Grants>,
+    /// The digest that the module must have.
+    pub digest: Option<String>,
+    /// An Ed25519 signature of the module.
+    pub signature: Option<[u8; 64]>,
+    /// There may be an earlier version.
+    pub upgrade: bool,
+    /// Stored decisions may change.
+    pub accept_changes: bool,
+}
+
+/// A driver is let be asked, or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnableDriver {
+    /// Its name.
+    pub driver: String,
+    /// Whether.
+    pub enabled: bool,
+}
+
+/// A driver gets other grants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantDriver {
+    /// Its name.
+    pub driver: String,
+    /// In the place of those it has.
+    pub grants: Grants,
+}
+
+/// A driver is removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoveDriver {
+    /// Its name.
+    pub driver: String,
 }
 
 /// What a mutation made.

@@ -7,7 +7,7 @@
 //! | [`dns`] | names as DNS has them, and what a sandbox is told of them |
 //! | [`network`], [`sandbox`], [`endpoint`] | specs (what was asked) and records (what is) |
 //! | [`topology`] | all records, their indexes, and the change that moves it on |
-//! | [`driver`], [`decision`] | what a driver is, sees and answers |
+//! | [`driver`], [`grant`], [`decision`] | what a driver is, may, sees and answers |
 //! | [`policy`] | who may talk to whom |
 //! | [`resource`], [`plan`] | what the kernel should hold, and the steps towards it |
 //! | [`intent`], [`refusal`] | what clients ask, and why not |
@@ -18,6 +18,7 @@ pub mod dns;
 pub mod driver;
 pub mod endpoint;
 pub mod event;
+pub mod grant;
 pub mod id;
 pub mod intent;
 pub mod mac;

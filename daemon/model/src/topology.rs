@@ -8,10 +8,11 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::driver::Driver;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::id::{EndpointId, NetworkId, PolicyId, SandboxId};
-use crate::name::Labels;
+use crate::name::{Labels, Name};
 use crate::network::Network;
 use crate::policy::Policy;
 use crate::reference::References;
@@ -65,6 +66,10 @@ pub enum Put {
     Policy(Box<Policy>),
     /// A policy is gone.
     PolicyGone(PolicyId),
+    /// A driver is installed or changed.
+    Driver(Box<Driver>),
+    /// A driver is removed.
+    DriverGone(Name),
     /// An address is taken or begins to rest.
     Lease(NetworkId, IpAddr, Lease),
     /// An address has rested.
@@ -97,6 +102,7 @@ pub struct Topology {
     sandboxes: BTreeMap<SandboxId, Sandbox>,
     endpoints: BTreeMap<EndpointId, Endpoint>,
     policies: BTreeMap<PolicyId, Policy>,
+    drivers: BTreeMap<Name, Driver>,
     leases: BTreeMap<NetworkId, BTreeMap<IpAddr, Lease>>,
     network_references: References<NetworkId>,
     sandbox_references: References<SandboxId>,
@@ -175,6 +181,10 @@ impl Topology {
                     self.policy_references.remove(policy.name.as_str(), &id.short(), *id);
                 }
             }
+            Put::Driver(driver) => {
+                self.drivers.insert(driver.name.clone(), Driver::clone(driver));
+            }
+            Put::DriverGone(name) => drop(self.drivers.remove(name)),
             Put::Lease(network, address, lease) => {
                 self.leases.entry(*network).or_default().insert(*address, lease.clone());
             }
@@ -193,7 +203,8 @@ impl Topology {
         let sandboxes = self.sandboxes.values().cloned().map(Put::Sandbox);
         let endpoints = self.endpoints.values().cloned().map(Box::new).map(Put::Endpoint);
         let policies = self.policies.values().cloned().map(Box::new).map(Put::Policy);
-        networks.chain(sandboxes).chain(endpoints).chain(policies).collect()
+        let drivers = self.drivers.values().cloned().map(Box::new).map(Put::Driver);
+        networks.chain(sandboxes).chain(endpoints).chain(policies).chain(drivers).collect()
     }
 
     fn forget_sandbox(&mut self, id: SandboxId) {
@@ -258,6 +269,16 @@ impl Topology {
     /// Every policy, in the order of ids.
     pub fn policies(&self) -> impl Iterator<Item = &Policy> {
         self.policies.values()
+    }
+
+    /// The installed driver of a name.
+    pub fn driver(&self, name: &str) -> Option<&Driver> {
+        self.drivers.values().find(|driver| driver.name.as_str() == name)
+    }
+
+    /// Every installed driver, by name.
+    pub fn drivers(&self) -> impl Iterator<Item = &Driver> {
+        self.drivers.values()
     }
 
     /// The labels by which rules know a network: its own, and [`NAME_LABEL`].

@@ -2,14 +2,14 @@
 //! was granted and what the host offered. Either all of it is admitted, or every
 //! objection is named.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use postern_model::decision::{
     Desired, EndpointDecision, Handle, Link, LinkKind, NetworkDecision, Side,
 };
-use postern_model::driver::{Capability, EndpointView, NetworkView};
+use postern_model::driver::{EndpointView, NetworkView};
+use postern_model::grant::Grants;
 use postern_model::name::IfName;
 
 use crate::prefix::contains;
@@ -55,12 +55,12 @@ pub const RESOURCES_MAX: usize = 512;
 
 /// Collects rejections while a decision is walked through.
 struct Review<'a> {
-    granted: &'a BTreeSet<Capability>,
+    granted: &'a Grants,
     rejections: Vec<Rejection>,
 }
 
 impl<'a> Review<'a> {
-    const fn new(granted: &'a BTreeSet<Capability>) -> Self {
+    const fn new(granted: &'a Grants) -> Self {
         Self { granted, rejections: Vec::new() }
     }
 
@@ -77,9 +77,8 @@ impl<'a> Review<'a> {
         }
         for (index, resource) in resources.iter().enumerate() {
             let path = format!("resources[{index}]");
-            let capability = resource.capability();
-            if !self.granted.contains(&capability) {
-                self.reject(&path, format!("capability `{capability}` is not granted"));
+            if let Err(reason) = self.granted.admit(resource) {
+                self.reject(&path, reason);
             }
             if let Err(reason) = check(resource) {
                 self.reject(path, reason);
@@ -99,7 +98,7 @@ impl<'a> Review<'a> {
 /// Every resource that asks for more than was granted or offered.
 pub fn admit_network(
     mut decision: NetworkDecision,
-    granted: &BTreeSet<Capability>,
+    granted: &Grants,
     view: &NetworkView,
     named: NamedLink,
 ) -> Result<Admitted<NetworkDecision>, Vec<Rejection>> {
@@ -259,7 +258,7 @@ fn check_sysctl(key: &str, value: &str) -> Result<(), String> {
 /// Every resource that asks for more than was granted or offered.
 pub fn admit_endpoint(
     decision: EndpointDecision,
-    granted: &BTreeSet<Capability>,
+    granted: &Grants,
     network: &NetworkDecision,
     network_view: &NetworkView,
     view: &EndpointView,

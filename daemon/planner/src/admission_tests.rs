@@ -1,5 +1,5 @@
 use postern_model::decision::LinkSysctl;
-use postern_model::driver::SubnetView;
+use postern_model::driver::{Capability, SubnetView};
 use postern_model::mac::MacAddr;
 use postern_model::network::Family;
 use postern_model::port::{PortBinding, PortRange, Protocol};
@@ -14,8 +14,8 @@ fn mac() -> MacAddr {
     "02:00:00:00:00:01".parse().unwrap()
 }
 
-fn all() -> BTreeSet<Capability> {
-    Capability::ALL.into()
+fn all() -> Grants {
+    Grants::all_of(Capability::ALL)
 }
 
 fn network_view() -> NetworkView {
@@ -143,7 +143,7 @@ fn an_ordinary_network_and_endpoint_pass() {
 /// Without a grant, nothing of any kind is admitted.
 #[test]
 fn an_empty_grant_admits_nothing() {
-    let none = BTreeSet::new();
+    let none = Grants::default();
     let of_network = [
         bridge(),
         link("bridge", LinkKind::Adopt { name: "br0".parse().unwrap() }),

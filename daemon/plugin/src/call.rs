@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use wasmtime::{Error, ResourceLimiter, Trap};
 
 use crate::contract::v0_1::{Fault as WitFault, log, types};
+use crate::health::Rest;
 use crate::limits::{Limit, LimitHit, Limits};
 
 /// Why a driver gave no decision.
@@ -31,6 +32,9 @@ pub enum CallError {
         /// What is wrong there.
         reason: String,
     },
+    /// It failed before, and is not asked for a while.
+    #[error("the driver is in quarantine for {} s: {}", .0.left.as_secs(), .0.reason)]
+    Quarantined(Rest),
     /// The host failed, not the driver.
     #[error("the driver could not be called: {reason}")]
     Host {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use postern_model::decision::{EndpointDecision, NetworkDecision};
 use postern_model::driver::{Context, DriverInfo, EndpointView, NetworkView};
+use postern_model::grant::Grants;
 use wasmtime::{Engine, Error, Store};
 
 use crate::answer::{self, Invalid};
@@ -13,6 +14,7 @@ use crate::call::{CallError, CallState, Fault, Phase, classify, panic_text};
 use crate::contract::v0_1::{self as wit, NetworkDriver, NetworkDriverPre};
 use crate::engine::{Ticker, ticks};
 use crate::gate::Gate;
+use crate::health::{Counters, Health, Rest};
 use crate::limits::{Limit, LimitHit, Limits};
 use crate::view;
 
@@ -30,12 +32,14 @@ pub(crate) struct Callee {
     shared: Arc<Shared>,
     gate: Gate,
     pre: NetworkDriverPre<CallState>,
+    health: Health,
 }
 
 impl Callee {
     pub(crate) fn new(shared: Arc<Shared>, pre: NetworkDriverPre<CallState>) -> Self {
         let gate = Gate::new(shared.limits.calls_per_driver, shared.limits.queued);
-        Self { shared, gate, pre }
+        let health = Health::new(shared.limits.quarantine);
+        Self { shared, gate, pre, health }
     }
 
     /// Calls one function of a fresh instance, under every limit.
@@ -149,12 +153,38 @@ fn bad(invalid: Invalid) -> CallError {
 /// thread; they take some 50 µs of it, and at most the limits' time.
 pub struct LoadedDriver {
     info: DriverInfo,
-    callee: Callee,
+    callee: Arc<Callee>,
 }
 
 impl LoadedDriver {
-    pub(crate) const fn new(info: DriverInfo, callee: Callee) -> Self {
+    pub(crate) const fn new(info: DriverInfo, callee: Arc<Callee>) -> Self {
         Self { info, callee }
+    }
+
+    /// The same driver under other grants; what its calls came to stays known.
+    pub(crate) fn under(&self, grants: &Grants) -> Self {
+        let granted = grants.within(&self.info.manifest.capabilities);
+        let info = DriverInfo { granted, ..self.info.clone() };
+        Self { info, callee: Arc::clone(&self.callee) }
+    }
+
+    /// What its calls came to.
+    pub fn counters(&self) -> Counters {
+        self.callee.health.counters()
+    }
+
+    /// Its quarantine, if it is in one.
+    pub fn rest(&self) -> Option<Rest> {
+        self.callee.health.rest(Instant::now())
+    }
+
+    /// Asks it, unless it is in quarantine.
+    fn ask<T>(&self, call: impl FnOnce() -> Result<T, CallError>) -> Result<T, CallError> {
+        let health = &self.callee.health;
+        health.admit(Instant::now()).map_err(CallError::Quarantined)?;
+        let answer = call();
+        health.note(&answer, Instant::now());
+        answer
     }
 
     /// What the driver is, and what it may.
@@ -172,8 +202,10 @@ impl LoadedDriver {
         context: &Context,
         view: &NetworkView,
     ) -> Result<NetworkDecision, CallError> {
-        let decision = self.callee.network(self.info.manifest.name.as_str(), context, view)?;
-        answer::network(decision, &self.callee.shared.limits).map_err(bad)
+        self.ask(|| {
+            let decision = self.callee.network(self.info.manifest.name.as_str(), context, view)?;
+            answer::network(decision, &self.callee.shared.limits).map_err(bad)
+        })
     }
 
     /// What should exist for an endpoint; otherwise as [`LoadedDriver::network`].
@@ -186,13 +218,15 @@ impl LoadedDriver {
         network: &NetworkView,
         endpoint: &EndpointView,
     ) -> Result<EndpointDecision, CallError> {
-        let name = self.info.manifest.name.as_str();
-        let decision = self.callee.endpoint(name, context, network, endpoint)?;
-        answer::endpoint(decision, &self.callee.shared.limits).map_err(bad)
+        self.ask(|| {
+            let name = self.info.manifest.name.as_str();
+            let decision = self.callee.endpoint(name, context, network, endpoint)?;
+            answer::endpoint(decision, &self.callee.shared.limits).map_err(bad)
+        })
     }
 
     #[cfg(test)]
-    pub(crate) const fn callee(&self) -> &Callee {
+    pub(crate) fn callee(&self) -> &Callee {
         &self.callee
     }
 }

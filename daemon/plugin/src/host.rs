@@ -1,12 +1,12 @@
 //! The registry of drivers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use postern_model::driver::{Capability, DriverInfo};
-use sha2::{Digest, Sha256};
+use postern_model::driver::{Capability, DriverInfo, Manifest};
+use postern_model::grant::Grants;
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::answer;
@@ -15,6 +15,7 @@ use crate::cache::{Cache, CacheError};
 use crate::call::{CallError, CallState};
 use crate::compile::{self, CompileError, Compiler};
 use crate::contract::v0_1::{NetworkDriver, NetworkDriverPre};
+use crate::digest::{digest, stem};
 use crate::driver::{Callee, LoadedDriver, Shared};
 use crate::engine::{Ticker, engine};
 use crate::gate::Gate;
@@ -104,6 +105,31 @@ pub struct DriverHost {
     drivers: RwLock<BTreeMap<String, Arc<LoadedDriver>>>,
 }
 
+/// A driver that is ready to be called, and is not yet under any name.
+pub struct Prepared {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// `sha256:…` of its bytes.
+    pub digest: String,
+    callee: Arc<Callee>,
+}
+
+impl Prepared {
+    /// The driver, with what it asks for and is granted.
+    pub fn under(&self, built_in: bool, grants: &Grants) -> LoadedDriver {
+        let granted = grants.within(&self.manifest.capabilities);
+        let (manifest, digest) = (self.manifest.clone(), self.digest.clone());
+        let info = DriverInfo { manifest, digest, built_in, granted };
+        LoadedDriver::new(info, Arc::clone(&self.callee))
+    }
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
 impl DriverHost {
     /// Sets up the engine, its clock and the folder of compiled drivers. No driver is
     /// loaded yet.
@@ -134,7 +160,7 @@ impl DriverHost {
     /// # Errors
     /// One of them does not load; those before it stay.
     pub fn load_built_in(&self) -> Result<Vec<DriverInfo>, LoadError> {
-        let grants = BTreeSet::from(Capability::ALL);
+        let grants = Grants::all_of(Capability::ALL);
         built_in::MODULES.into_iter().map(|module| self.load(module, true, &grants)).collect()
     }
 
@@ -150,20 +176,62 @@ impl DriverHost {
         &self,
         bytes: &[u8],
         built_in: bool,
-        grants: &BTreeSet<Capability>,
+        grants: &Grants,
     ) -> Result<DriverInfo, LoadError> {
+        let prepared = self.prepare(bytes)?;
+        let mut drivers = self.drivers.write().unwrap_or_else(PoisonError::into_inner);
+        let name = prepared.manifest.name.as_str();
+        if let Some(other) =
+            drivers.get(name).filter(|other| other.info().digest != prepared.digest)
+        {
+            return Err(LoadError::NameTaken {
+                name: name.to_owned(),
+                digest: other.info().digest.clone(),
+            });
+        }
+        let driver = prepared.under(built_in, grants);
+        let info = driver.info().clone();
+        drivers.insert(info.manifest.name.to_string(), Arc::new(driver));
+        Ok(info)
+    }
+
+    /// Puts a driver to work, in the place of the one of its name if there is one; calls
+    /// under way end as they began.
+    pub fn put(&self, driver: LoadedDriver) {
+        let mut drivers = self.drivers.write().unwrap_or_else(PoisonError::into_inner);
+        drivers.insert(driver.info().manifest.name.to_string(), Arc::new(driver));
+    }
+
+    /// Lets go of a driver; calls under way end as they began.
+    pub fn remove(&self, name: &str) {
+        self.drivers.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// Gives a driver other grants, from the next call on.
+    pub fn regrant(&self, name: &str, grants: &Grants) {
+        let mut drivers = self.drivers.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(driver) = drivers.get_mut(name) {
+            *driver = Arc::new(driver.under(grants));
+        }
+    }
+
+    /// Makes a driver ready to be called, and registers nothing.
+    ///
+    /// Blocks: for a driver not seen before, as long as compiling takes.
+    ///
+    /// # Errors
+    /// The bytes are not a driver, do not compile, or need too much.
+    pub fn prepare(&self, bytes: &[u8]) -> Result<Prepared, LoadError> {
         inspect(bytes, self.shared.limits.module_bytes).map_err(LoadError::Inspect)?;
-        let digest = hex(&Sha256::digest(bytes));
-        let component = self.component(bytes, &digest)?;
+        let digest = digest(bytes);
+        let component = self.component(bytes, stem(&digest))?;
         self.admit(&component)?;
         let callee = self.link(&component)?;
         let raw = callee.describe().map_err(LoadError::Describe)?;
         let manifest = answer::manifest(&raw, &self.shared.limits).map_err(|invalid| {
             LoadError::BadManifest { path: invalid.path, reason: invalid.reason }
         })?;
-        let granted = manifest.capabilities.intersection(grants).copied().collect();
-        let info = DriverInfo { manifest, digest: format!("sha256:{digest}"), built_in, granted };
-        self.register(LoadedDriver::new(info, callee))
+        Ok(Prepared { manifest, digest, callee: Arc::new(callee) })
     }
 
     fn component(&self, bytes: &[u8], digest: &str) -> Result<Component, LoadError> {
@@ -206,20 +274,6 @@ impl DriverHost {
         Ok(Callee::new(Arc::clone(&self.shared), pre))
     }
 
-    fn register(&self, driver: LoadedDriver) -> Result<DriverInfo, LoadError> {
-        let info = driver.info().clone();
-        let mut drivers = self.drivers.write().unwrap_or_else(PoisonError::into_inner);
-        let name = info.manifest.name.as_str();
-        if let Some(other) = drivers.get(name).filter(|other| other.info().digest != info.digest) {
-            return Err(LoadError::NameTaken {
-                name: name.to_owned(),
-                digest: other.info().digest.clone(),
-            });
-        }
-        drivers.insert(name.to_owned(), Arc::new(driver));
-        Ok(info)
-    }
-
     /// The driver of this name.
     pub fn driver(&self, name: &str) -> Option<Arc<LoadedDriver>> {
         self.drivers.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
@@ -236,8 +290,4 @@ impl std::fmt::Debug for DriverHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DriverHost").field("drivers", &self.list()).finish_non_exhaustive()
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -11,7 +11,9 @@
 //! | compiled, in a child process with limits of its own | `compile` |
 //! | kept on disk | `cache` |
 //! | checked against the contract once, and registered | `host` |
+//! | kept where it was installed | `modules` |
 //! | called, under every limit | `driver`, `call`, `engine` |
+//! | not called any more after faults in a row | `health` |
 //! | shown the model's views; its answer parsed into the model | `view`, `answer` |
 //!
 //! What comes back is well-formed, with bounded sizes. Whether it is *admissible* (names of
@@ -23,12 +25,16 @@ mod cache;
 mod call;
 mod compile;
 mod contract;
+mod digest;
 mod driver;
 mod engine;
 mod gate;
+mod health;
 mod host;
 mod inspect;
 mod limits;
+mod modules;
+mod signature;
 mod view;
 
 #[cfg(test)]
@@ -39,7 +45,11 @@ pub use call::{CallError, Fault};
 pub use compile::{
     COMPILE_ARGUMENT, CompileChildError, CompileError, Compiler, compile_child_main,
 };
+pub use digest::digest;
 pub use driver::LoadedDriver;
-pub use host::{DriverHost, HostOptions, LoadError, OpenError};
+pub use health::{Counters, Rest};
+pub use host::{DriverHost, HostOptions, LoadError, OpenError, Prepared};
 pub use inspect::InspectError;
-pub use limits::{Limit, LimitHit, Limits};
+pub use limits::{Limit, LimitHit, Limits, Quarantine};
+pub use modules::{ModuleError, Modules};
+pub use signature::{KeyError, Keys};

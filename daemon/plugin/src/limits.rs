@@ -57,6 +57,21 @@ pub struct Limits {
     pub calls: usize,
     /// Calls that wait for another to end; further ones are refused.
     pub queued: usize,
+    /// When a driver that fails is not asked any more.
+    pub quarantine: Quarantine,
+}
+
+/// When a driver that fails is not asked any more, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quarantine {
+    /// So many faults in a row.
+    pub faults: usize,
+    /// Within this time.
+    pub window: Duration,
+    /// How long at first; each further fault doubles it.
+    pub first: Duration,
+    /// How long at the most.
+    pub longest: Duration,
 }
 
 impl Default for Limits {
@@ -86,6 +101,12 @@ impl Default for Limits {
             calls_per_driver: 4,
             calls: 16,
             queued: 64,
+            quarantine: Quarantine {
+                faults: 3,
+                window: Duration::from_secs(60),
+                first: Duration::from_secs(30),
+                longest: Duration::from_secs(600),
+            },
         }
     }
 }

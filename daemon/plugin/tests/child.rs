@@ -1,7 +1,7 @@
 //! Compiling in a child process. The program plays both parts: started with the compiling
 //! argument it is the child, otherwise it runs the tests.
 
-use std::collections::BTreeSet;
+use postern_model::grant::Grants;
 use std::env;
 use std::io::{stdin, stdout};
 use std::path::PathBuf;
@@ -91,7 +91,7 @@ fn a_busy_child_is_stopped() {
     let compiler = Compiler::default();
     let options = HostOptions { state: state.path().to_owned(), limits, compiler };
     let host = DriverHost::open(options).unwrap();
-    let error = host.load(&endless_to_compile(), false, &BTreeSet::new()).unwrap_err();
+    let error = host.load(&endless_to_compile(), false, &Grants::default()).unwrap_err();
     assert!(
         matches!(&error, LoadError::Compile(CompileError::Limit(hit)) if hit.which == Limit::CompileCpu),
         "{error}"

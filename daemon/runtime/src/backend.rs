@@ -4,16 +4,16 @@ use futures::Stream;
 use postern_kernel::Kernel;
 use postern_model::intent::{
     AddLink, ApplyPolicy, Connect, CreateEndpoint, CreateNetwork, CreateSandbox, DeleteEndpoint,
-    DeleteNetwork, DeletePolicy, DeleteSandbox, Disconnect, ExplainFlow, JoinEndpoint,
-    LeaveEndpoint, ListEndpoints, ListNetworks, ListPolicies, ListSandboxes, Mutation, Outcome,
-    PruneNetworks, RemoveLink, SetQuarantine, UpdateEndpoint, UpdateNetwork, UpdateSandbox,
-    WatchEvents, WatchFlows,
+    DeleteNetwork, DeletePolicy, DeleteSandbox, Disconnect, EnableDriver, ExplainFlow, GrantDriver,
+    InstallDriver, JoinEndpoint, LeaveEndpoint, ListEndpoints, ListNetworks, ListPolicies,
+    ListSandboxes, Mutation, Outcome, PruneNetworks, RemoveDriver, RemoveLink, SetQuarantine,
+    UpdateEndpoint, UpdateNetwork, UpdateSandbox, WatchEvents, WatchFlows,
 };
 use postern_model::plan::Plan;
 use postern_model::refusal::Refusal;
 use postern_server::{
-    Backend, EndpointFacts, EventItem, ExplanationFacts, FlowItem, NetworkFacts, PageOf,
-    PolicyFacts, RuleCount, SandboxFacts, SystemFacts,
+    Backend, DriverFacts, DriverOutcome, EndpointFacts, EventItem, ExplanationFacts, FlowItem,
+    NetworkFacts, PageOf, PolicyFacts, RuleCount, SandboxFacts, SystemFacts,
 };
 
 use crate::ledger::{Ledger, detached};
@@ -63,6 +63,19 @@ impl<K: Kernel> Backend for Ledger<K> {
     deletion!(disconnect, disconnect_now, Disconnect);
     mutation!(apply_policy, apply_policy_now, ApplyPolicy => PolicyFacts, policy, same);
     mutation!(delete_policy, delete_policy_now, DeletePolicy => PolicyFacts, policy, same);
+
+    mutation!(install_driver, install_driver_now, InstallDriver => DriverOutcome, driver_outcome, same_outcome);
+    mutation!(enable_driver, enable_driver_now, EnableDriver => DriverOutcome, driver_outcome, same_outcome);
+    mutation!(grant_driver, grant_driver_now, GrantDriver => DriverOutcome, driver_outcome, same_outcome);
+    deletion!(remove_driver, remove_driver_now, RemoveDriver);
+
+    fn get_driver(&self, name: &str) -> Result<DriverFacts, Refusal> {
+        self.driver_now(name)
+    }
+
+    fn list_drivers(&self) -> Vec<DriverFacts> {
+        self.drivers_now()
+    }
 
     async fn explain(&self, request: ExplainFlow) -> Result<ExplanationFacts, Refusal> {
         self.explain_now(request).await

@@ -14,7 +14,7 @@ use nix::fcntl::{Flock, FlockArg};
 use postern_kernel::{HostSettings, Linux};
 use postern_model::refusal::Refusal;
 use postern_plugin::{
-    COMPILE_ARGUMENT, Compiler, DriverHost, HostOptions, Limits, compile_child_main,
+    COMPILE_ARGUMENT, Compiler, DriverHost, HostOptions, Keys, Limits, Modules, compile_child_main,
 };
 use postern_resolver::Resolver;
 use postern_store::Store;
@@ -24,7 +24,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::ledger::{LOG_TARGET, Ledger, LedgerOptions, chain};
+use crate::ledger::{Installed, LOG_TARGET, Ledger, LedgerOptions, chain};
 use crate::names::Names;
 use crate::notify::{Notice, notify};
 use crate::predefined;
@@ -52,6 +52,10 @@ enum DaemonError {
     Store(#[source] postern_store::OpenError),
     #[error("drivers cannot be hosted")]
     Drivers(#[source] postern_plugin::OpenError),
+    #[error("the modules of installed drivers cannot be kept")]
+    Modules(#[source] postern_plugin::ModuleError),
+    #[error("driver-keys: the keys cannot be used")]
+    Keys(#[source] postern_plugin::KeyError),
     #[error("a built-in driver cannot be loaded")]
     BuiltIn(#[source] postern_plugin::LoadError),
     #[error("the kernel cannot be used")]
@@ -222,6 +226,9 @@ async fn open(settings: &Settings) -> Result<Ledger<Linux>, DaemonError> {
     };
     let drivers = DriverHost::open(options).map_err(DaemonError::Drivers)?;
     drivers.load_built_in().map_err(DaemonError::BuiltIn)?;
+    let modules = Modules::open(&settings.state_dir).map_err(DaemonError::Modules)?;
+    let keys = settings.driver_keys.as_deref().map(Keys::read).transpose();
+    let installed = Installed::new(modules, keys.map_err(DaemonError::Keys)?);
     let host = HostSettings {
         ip_forward: settings.ip_forward,
         own_tables: settings.own_tables,
@@ -241,7 +248,10 @@ async fn open(settings: &Settings) -> Result<Ledger<Linux>, DaemonError> {
         state_dir: settings.state_dir.clone(),
         run_dir: settings.run_dir.clone(),
     };
-    Ok(Ledger::new(loaded.topology, store, kernel, (drivers, resolver), options))
+    let ledger =
+        Ledger::new(loaded.topology, store, kernel, (drivers, installed, resolver), options);
+    ledger.load_drivers();
+    Ok(ledger)
 }
 
 /// Listens on the socket. One that is left over from a daemon that died is removed: the

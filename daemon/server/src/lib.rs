@@ -12,9 +12,9 @@ mod service;
 mod status;
 
 pub use backend::{
-    Backend, DriverFacts, EndFacts, EndpointFacts, EventItem, ExplanationFacts, ImpactFacts,
-    LinkFacts, LintFacts, LookedFacts, NetworkFacts, PageOf, PairFacts, PolicyFacts, RuleCount,
-    SandboxFacts, SideFacts, SystemFacts,
+    Backend, DecisionChange, DriverFacts, DriverOutcome, DriverState, EndFacts, EndpointFacts,
+    EventItem, ExplanationFacts, ImpactFacts, LinkFacts, LintFacts, LookedFacts, NetworkFacts,
+    PageOf, PairFacts, PolicyFacts, RuleCount, SandboxFacts, SideFacts, SystemFacts,
 };
 pub use flow::{AuditFacts, FlowFacts, FlowItem};
 pub use serve::{GRACE, MESSAGE_MAX, ServeError, serve};

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures::Stream;
+use postern_proto::v1::driver_service_server::DriverServiceServer;
 use postern_proto::v1::endpoint_service_server::EndpointServiceServer;
 use postern_proto::v1::event_service_server::EventServiceServer;
 use postern_proto::v1::flow_service_server::FlowServiceServer;
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 use tonic::transport::Server;
 
 use crate::backend::Backend;
-use crate::service::{Endpoints, Events, Flows, Networks, Policies, Sandboxes, System};
+use crate::service::{Drivers, Endpoints, Events, Flows, Networks, Policies, Sandboxes, System};
 
 /// Largest request, bytes; larger ones get OUT_OF_RANGE from tonic before they are read.
 pub const MESSAGE_MAX: usize = 1 << 20;
@@ -65,6 +66,7 @@ pub async fn serve<B: Backend>(
     let sandboxes = served!(SandboxServiceServer<Sandboxes<B>>, Sandboxes(backend.clone()));
     let endpoints = served!(EndpointServiceServer<Endpoints<B>>, Endpoints(backend.clone()));
     let policies = served!(PolicyServiceServer<Policies<B>>, Policies(backend.clone()));
+    let drivers = served!(DriverServiceServer<Drivers<B>>, Drivers(backend.clone()));
     let events = served!(EventServiceServer<Events<B>>, Events(backend.clone(), stopping.clone()));
     let flows = served!(FlowServiceServer<Flows<B>>, Flows(backend.clone(), stopping.clone()));
     let system = served!(SystemServiceServer<System<B>>, System(backend));
@@ -83,6 +85,7 @@ pub async fn serve<B: Backend>(
         .add_service(sandboxes)
         .add_service(endpoints)
         .add_service(policies)
+        .add_service(drivers)
         .add_service(events)
         .add_service(flows)
         .add_service(system)

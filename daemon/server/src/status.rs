@@ -53,6 +53,7 @@ pub(crate) fn status(refusal: Refusal) -> Status {
             ObjectKind::Sandbox => "postern.v1.Sandbox",
             ObjectKind::Endpoint => "postern.v1.Endpoint",
             ObjectKind::Policy => "postern.v1.Policy",
+            ObjectKind::Driver => "postern.v1.Driver",
         };
         details.set_resource_info(kind, name, "", cut(description.clone(), TEXT_MAX));
     }

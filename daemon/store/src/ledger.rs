@@ -98,6 +98,10 @@ impl Store {
             topology.put(&Put::Policy(Box::new(decode(key, value)?)));
             Ok(())
         })?;
+        self.each(Kind::Driver, |key, value| {
+            topology.put(&Put::Driver(Box::new(decode(key, value)?)));
+            Ok(())
+        })?;
         self.each(Kind::Lease, |key, value| {
             let (network, address) = parse_lease_key(key)?;
             topology.put(&Put::Lease(network, address, decode(key, value)?));
@@ -196,6 +200,11 @@ impl Store {
                 batch.insert(key, encoded(encode(policy))?);
             }
             Put::PolicyGone(id) => batch.remove(Kind::Policy.key(id.uuid().as_bytes())),
+            Put::Driver(driver) => {
+                let key = Kind::Driver.key(driver.name.as_str().as_bytes());
+                batch.insert(key, encoded(encode(driver))?);
+            }
+            Put::DriverGone(name) => batch.remove(Kind::Driver.key(name.as_str().as_bytes())),
             Put::Lease(network, address, lease) => {
                 batch.insert(lease_key(*network, *address), encoded(encode(lease))?);
             }

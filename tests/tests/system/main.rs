@@ -7,6 +7,7 @@ mod bad_networks;
 mod bad_sandboxes;
 mod command_line;
 mod docker_cases;
+mod drivers;
 mod dry_run;
 mod endpoints;
 mod events;

@@ -1,9 +1,9 @@
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use postern_model::driver::Capability;
+use postern_model::grant::Grants;
 use tempfile::TempDir;
 
 use super::guest::Guest;
@@ -13,7 +13,7 @@ use crate::call::CallError;
 use crate::{CompileError, DriverHost, InspectError, Limit, Limits, LoadError};
 
 fn bridge(host: &DriverHost) -> Result<(), LoadError> {
-    host.load(built_in::MODULES[0], true, &BTreeSet::new()).map(drop)
+    host.load(built_in::MODULES[0], true, &Grants::default()).map(drop)
 }
 
 /// The only file of the cache.
@@ -28,19 +28,19 @@ fn compiled(state: &Path) -> PathBuf {
 fn a_driver_may_what_it_asks_for_and_is_granted() {
     let state = TempDir::new().unwrap();
     let host = open(state.path(), Limits::default());
-    let grants = BTreeSet::from([Capability::Bridge, Capability::Route]);
+    let grants = Grants::all_of([Capability::Bridge, Capability::Route]);
     let info = host.load(built_in::MODULES[0], false, &grants).unwrap();
-    assert_eq!(info.granted, BTreeSet::from([Capability::Bridge]));
-    let info = host.load(built_in::MODULES[0], false, &BTreeSet::new()).unwrap();
-    assert!(info.granted.is_empty());
-    assert!(host.driver("bridge").unwrap().info().granted.is_empty());
+    assert_eq!(info.granted, Grants::all_of([Capability::Bridge]));
+    let info = host.load(built_in::MODULES[0], false, &Grants::default()).unwrap();
+    assert!(info.granted.iter().next().is_none());
+    assert!(host.driver("bridge").unwrap().info().granted.iter().next().is_none());
 }
 
 #[test]
 fn a_name_belongs_to_one_driver() {
     let state = TempDir::new().unwrap();
     let host = open(state.path(), Limits::default());
-    let none = BTreeSet::new();
+    let none = Grants::default();
     host.load(&Guest::default().module(), false, &none).unwrap();
     let other = Guest { pages: 3, ..Guest::default() }.module();
     assert!(matches!(

@@ -6,11 +6,11 @@ mod guest;
 mod hostile;
 mod loading;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use postern_model::driver::{Context, EndpointView, NetworkView, SubnetView};
+use postern_model::grant::Grants;
 use postern_model::name::Labels;
 use postern_model::port::{PortBinding, PortRange, Protocol};
 use tempfile::TempDir;
@@ -26,7 +26,7 @@ pub(crate) fn open(state: &Path, limits: Limits) -> DriverHost {
 pub(crate) fn load(module: &[u8], limits: Limits) -> Result<Arc<LoadedDriver>, LoadError> {
     let state = TempDir::new().unwrap();
     let host = open(state.path(), limits);
-    let info = host.load(module, false, &BTreeSet::new())?;
+    let info = host.load(module, false, &Grants::default())?;
     Ok(host.driver(info.manifest.name.as_str()).unwrap())
 }
 

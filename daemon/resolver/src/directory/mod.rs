@@ -67,6 +67,8 @@ impl Directory {
             Put::Endpoint(endpoint) => self.put_endpoint(endpoint),
             Put::EndpointGone(id) => self.remove_endpoint(*id),
             Put::Policy(_)
+            | Put::Driver(_)
+            | Put::DriverGone(_)
             | Put::PolicyGone(_)
             | Put::Lease(..)
             | Put::LeaseGone(..)

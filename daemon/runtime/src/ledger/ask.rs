@@ -1,7 +1,5 @@
 //! Asking a driver: what it is shown, and the admission of what it answers.
 
-use std::sync::Arc;
-
 use postern_kernel::Kernel;
 use postern_model::decision::{Desired, EndpointDecision, LinkKind, NetworkDecision};
 use postern_model::driver::{Context, EndpointView, NetworkView, SubnetView};
@@ -72,16 +70,6 @@ pub(super) struct AdoptedBridge {
 }
 
 impl<K: Kernel> Core<K> {
-    /// The driver of this name.
-    pub(super) fn driver(&self, name: &str) -> Result<Arc<LoadedDriver>, Refusal> {
-        self.drivers.driver(name).ok_or_else(|| {
-            let known: Vec<_> =
-                self.drivers.list().into_iter().map(|d| d.manifest.name.to_string()).collect();
-            let known = known.join(", ");
-            Refusal::field("spec.driver", format!("there is no driver `{name}`; there are {known}"))
-        })
-    }
-
     /// Asks a driver what a network needs, and admits it.
     pub(super) async fn ask_network(
         &self,

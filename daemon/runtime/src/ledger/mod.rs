@@ -9,12 +9,14 @@ mod ask;
 mod attach;
 mod check;
 mod counters;
+mod drivers;
 mod endpoints;
 mod explain;
 mod feed;
 mod flows;
 mod gate;
 mod holding;
+mod install;
 mod links;
 mod locks;
 mod networks;
@@ -53,6 +55,7 @@ use postern_store::Store;
 use tokio::sync::{Notify, RwLock};
 use uuid::Uuid;
 
+pub(crate) use drivers::Installed;
 pub(crate) use flows::LOG_TARGET;
 pub(crate) use outcome::chain;
 pub(crate) use requests::detached;
@@ -101,6 +104,7 @@ struct Core<K> {
     store: Store,
     kernel: K,
     drivers: DriverHost,
+    installed: Installed,
     resolver: Resolver,
     options: LedgerOptions,
     locks: Locks,
@@ -151,7 +155,7 @@ impl<K: Kernel> Ledger<K> {
         topology: Topology,
         store: Store,
         kernel: K,
-        (drivers, resolver): (DriverHost, Resolver),
+        (drivers, installed, resolver): (DriverHost, Installed, Resolver),
         options: LedgerOptions,
     ) -> Self {
         resolver.apply(&topology.puts());
@@ -163,6 +167,7 @@ impl<K: Kernel> Ledger<K> {
             store,
             kernel,
             drivers,
+            installed,
             resolver,
             options,
             locks: Locks::default(),

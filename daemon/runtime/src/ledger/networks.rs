@@ -21,7 +21,11 @@ use super::ask::NetworkDraft;
 use super::locks::LockKey;
 use super::{Core, Draft, Ledger, Retry, check, new_id, now, outcome};
 
-fn draft<'a>(network: &Network, action: Action, request: Option<&'a Retry>) -> Draft<'a> {
+pub(super) fn draft<'a>(
+    network: &Network,
+    action: Action,
+    request: Option<&'a Retry>,
+) -> Draft<'a> {
     let attributes = Labels::from([("driver".to_owned(), network.spec.driver.to_string())]);
     Draft {
         kind: ObjectKind::Network,
@@ -33,7 +37,10 @@ fn draft<'a>(network: &Network, action: Action, request: Option<&'a Retry>) -> D
     }
 }
 
-fn plan_between((old, new): (Option<&Network>, Option<&Network>), policed: bool) -> Plan {
+pub(super) fn plan_between(
+    (old, new): (Option<&Network>, Option<&Network>),
+    policed: bool,
+) -> Plan {
     let set = |network: Option<&Network>| {
         network.map(|network| desired::network(network, policed)).unwrap_or_default()
     };

@@ -9,7 +9,7 @@ use postern_model::event::ObjectKind;
 use postern_model::refusal::{Class, FieldViolation, Refusal};
 use postern_planner::admission::Rejection;
 use postern_planner::subnets::SubnetError;
-use postern_plugin::{CallError, Fault};
+use postern_plugin::{CallError, CompileError, Fault, Limit, LoadError};
 
 /// The reason of a link whose name is taken.
 pub(super) const LINK_EXISTS: &str = "LINK_EXISTS";
@@ -105,11 +105,32 @@ pub(super) fn of_call(driver: &str, error: &CallError) -> Refusal {
         CallError::Fault(Fault::Unsupported(_)) => precondition("DRIVER_UNSUPPORTED", text),
         CallError::Fault(Fault::Conflict(_)) => precondition("DRIVER_CONFLICT", text),
         CallError::Fault(Fault::Internal(_)) => Refusal::new(Class::Internal, "DRIVER_FAULT", text),
+        CallError::Limit(hit) if hit.which == Limit::Queued => {
+            Refusal::new(Class::Exhausted, "DRIVER_BUSY", text)
+        }
+        CallError::Quarantined(_) => Refusal::new(Class::Unavailable, "DRIVER_QUARANTINED", text),
         CallError::Limit(_) => Refusal::new(Class::Internal, "DRIVER_LIMIT", text),
         CallError::Trap { .. } => Refusal::new(Class::Internal, "DRIVER_CRASHED", text),
         CallError::BadDecision { .. } => Refusal::new(Class::Internal, "DRIVER_DECISION", text),
         CallError::Host { .. } => Refusal::new(Class::Internal, "DRIVER_HOST", text),
     }
+}
+
+/// A module that cannot be installed. It is the client's, but for what the daemon itself
+/// cannot do.
+pub(super) fn of_load(error: &LoadError) -> Refusal {
+    let text = chain(error);
+    let (class, reason) = match error {
+        LoadError::Cache(_) => (Class::Internal, "STORE_FAILED"),
+        LoadError::Compile(CompileError::Spawn { .. }) => (Class::Internal, "COMPILER_FAILED"),
+        LoadError::Compile(CompileError::Limit(_)) | LoadError::Needs(_) => {
+            (Class::Invalid, "DRIVER_LIMIT")
+        }
+        LoadError::Describe(CallError::Limit(_)) => (Class::Invalid, "DRIVER_LIMIT"),
+        LoadError::Describe(_) => (Class::Invalid, "DRIVER_CRASHED"),
+        _ => (Class::Invalid, "DRIVER_INVALID"),
+    };
+    Refusal::new(class, reason, text).at("module")
 }
 
 /// A decision that was not admitted. Where the operator's choice of a bridge is the

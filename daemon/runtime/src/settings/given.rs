@@ -157,6 +157,8 @@ settings! {
     ip: IpAddr, "POSTERN_IP", "ADDRESS";
     /// Seconds a freed address rests before it is offered again [default: 10]
     address_rest: u64, "POSTERN_ADDRESS_REST", "SECONDS";
+    /// A folder of Ed25519 public keys (*.pem), by one of which every driver that is installed must be signed [default: no signature is asked for]
+    driver_keys: PathBuf, "POSTERN_DRIVER_KEYS", "DIR";
     /// The file that names the host's DNS servers; it is followed when it changes [default: /etc/resolv.conf]
     resolv_conf: PathBuf, "POSTERN_RESOLV_CONF", "FILE";
     /// Most questions of all sandboxes that are forwarded at a time; more are refused [default: 1024]

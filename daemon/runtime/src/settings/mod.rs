@@ -50,6 +50,8 @@ pub struct Settings {
     pub pools: Vec<Pool>,
     /// How sandboxes are told names.
     pub resolver: ResolverOptions,
+    /// Where the keys are that drivers must be signed by; none asks for no signature.
+    pub driver_keys: Option<PathBuf>,
 }
 
 /// The default bridge.
@@ -152,6 +154,7 @@ impl Settings {
         Ok(Self {
             resolver,
             names,
+            driver_keys: given.driver_keys,
             state_dir: absolute("state-dir", given.state_dir, "/var/lib/postern")?,
             run_dir,
             socket,

@@ -20,6 +20,7 @@ pub(crate) fn watch_events(request: v1::WatchEventsRequest) -> Result<WatchEvent
             Ok(v1::ObjectKind::Sandbox) => wanted.push(ObjectKind::Sandbox),
             Ok(v1::ObjectKind::Endpoint) => wanted.push(ObjectKind::Endpoint),
             Ok(v1::ObjectKind::Policy) => wanted.push(ObjectKind::Policy),
+            Ok(v1::ObjectKind::Driver) => wanted.push(ObjectKind::Driver),
             Ok(v1::ObjectKind::Unspecified) | Err(_) => {
                 fields.wrong(format!("kinds[{index}]"), format!("{number} is not a kind"));
             }
@@ -44,6 +45,7 @@ fn event(event: Event) -> v1::Event {
         ObjectKind::Sandbox => v1::ObjectKind::Sandbox,
         ObjectKind::Endpoint => v1::ObjectKind::Endpoint,
         ObjectKind::Policy => v1::ObjectKind::Policy,
+        ObjectKind::Driver => v1::ObjectKind::Driver,
     };
     let action = match action {
         Action::Created => v1::event::Action::Created,

@@ -4,6 +4,7 @@
 //! proto and forgotten here does not compile.
 
 mod dns;
+mod driver;
 mod endpoint;
 mod event;
 mod explain;
@@ -16,6 +17,9 @@ mod sandbox;
 mod shared;
 mod system;
 
+pub(crate) use driver::{
+    disable_driver, driver, enable_driver, grant_driver, install_driver, installed, remove_driver,
+};
 pub(crate) use endpoint::{
     connect, create_endpoint, delete_endpoint, disconnect, endpoint, join_endpoint, leave_endpoint,
     list_endpoints, update_endpoint,

@@ -34,6 +34,6 @@ fn driver(driver: DriverInfo) -> v1::DriverInfo {
         digest: driver.digest,
         built_in: driver.built_in,
         summary: driver.manifest.summary,
-        capabilities: driver.granted.iter().map(ToString::to_string).collect(),
+        capabilities: driver.granted.into(),
     }
 }

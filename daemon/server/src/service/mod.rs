@@ -1,5 +1,6 @@
 //! The tonic services: each call is a conversion, a call of the backend, a conversion.
 
+mod driver;
 mod endpoint;
 mod event;
 mod flow;
@@ -8,6 +9,7 @@ mod policy;
 mod sandbox;
 mod system;
 
+pub(crate) use driver::Drivers;
 pub(crate) use endpoint::Endpoints;
 pub(crate) use event::Events;
 pub(crate) use flow::Flows;

@@ -1,5 +1,7 @@
 //! What the services need of the daemon, in the model's words.
 
+mod driver;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
@@ -12,10 +14,10 @@ use postern_model::endpoint::Endpoint;
 use postern_model::event::Event;
 use postern_model::intent::{
     AddLink, ApplyPolicy, Connect, CreateEndpoint, CreateNetwork, CreateSandbox, DeleteEndpoint,
-    DeleteNetwork, DeletePolicy, DeleteSandbox, Disconnect, ExplainFlow, JoinEndpoint,
-    LeaveEndpoint, ListEndpoints, ListNetworks, ListPolicies, ListSandboxes, Mutation, Outcome,
-    PruneNetworks, RemoveLink, SetQuarantine, UpdateEndpoint, UpdateNetwork, UpdateSandbox,
-    WatchEvents, WatchFlows,
+    DeleteNetwork, DeletePolicy, DeleteSandbox, Disconnect, EnableDriver, ExplainFlow, GrantDriver,
+    InstallDriver, JoinEndpoint, LeaveEndpoint, ListEndpoints, ListNetworks, ListPolicies,
+    ListSandboxes, Mutation, Outcome, PruneNetworks, RemoveDriver, RemoveLink, SetQuarantine,
+    UpdateEndpoint, UpdateNetwork, UpdateSandbox, WatchEvents, WatchFlows,
 };
 use postern_model::name::Labels;
 use postern_model::network::{Family, Network};
@@ -26,6 +28,8 @@ use postern_model::sandbox::Sandbox;
 use postern_model::time::Timestamp;
 
 use crate::flow::FlowItem;
+
+pub use driver::{DecisionChange, DriverFacts, DriverOutcome, DriverState};
 
 /// A network with what its record does not say.
 #[derive(Debug, Clone)]
@@ -214,9 +218,6 @@ pub struct LookedFacts {
     pub audit: bool,
 }
 
-/// A loaded driver.
-pub type DriverFacts = DriverInfo;
-
 /// The daemon as it is.
 #[derive(Debug, Clone)]
 pub struct SystemFacts {
@@ -239,7 +240,7 @@ pub struct SystemFacts {
     /// How many endpoints.
     pub endpoints: usize,
     /// The loaded drivers.
-    pub drivers: Vec<DriverFacts>,
+    pub drivers: Vec<DriverInfo>,
     /// What the kernel can do.
     pub features: BTreeMap<String, bool>,
     /// What the resolver has counted.
@@ -390,6 +391,31 @@ pub trait Backend: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<ExplanationFacts, Refusal>> + Send;
     /// Returns policies.
     fn list_policies(&self, query: &ListPolicies) -> Result<PageOf<PolicyFacts>, Refusal>;
+
+    /// Installs a driver, or a new version of it.
+    fn install_driver(
+        &self,
+        request: Mutation<InstallDriver>,
+    ) -> impl Future<Output = Result<Outcome<DriverOutcome>, Refusal>> + Send;
+    /// Lets a driver be asked, or not.
+    fn enable_driver(
+        &self,
+        request: Mutation<EnableDriver>,
+    ) -> impl Future<Output = Result<Outcome<DriverOutcome>, Refusal>> + Send;
+    /// Gives a driver other grants.
+    fn grant_driver(
+        &self,
+        request: Mutation<GrantDriver>,
+    ) -> impl Future<Output = Result<Outcome<DriverOutcome>, Refusal>> + Send;
+    /// Removes a driver.
+    fn remove_driver(
+        &self,
+        request: Mutation<RemoveDriver>,
+    ) -> impl Future<Output = Result<Outcome<()>, Refusal>> + Send;
+    /// Returns a driver.
+    fn get_driver(&self, name: &str) -> Result<DriverFacts, Refusal>;
+    /// Returns every driver.
+    fn list_drivers(&self) -> Vec<DriverFacts>;
 
     /// Streams changes.
     fn watch_events(

@@ -1,0 +1,36 @@
+//! Modules of the tests' own driver, built as anybody would build one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+/// Builds follow each other: they share a target folder.
+static BUILDING: Mutex<()> = Mutex::new(());
+
+/// The module of a version: none, `two` or `three`.
+///
+/// # Panics
+/// It cannot be built.
+pub fn module(version: Option<&str>) -> PathBuf {
+    let _one = BUILDING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = root.join("target").join("test-driver");
+    let kept = target.join(format!("lan-{}.wasm", version.unwrap_or("one")));
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--locked", "--offline", "--profile", "driver"]);
+    cargo.args(["-p", "postern-test-driver", "--target", "wasm32-unknown-unknown"]);
+    if let Some(version) = version {
+        cargo.args(["--features", version]);
+    }
+    let of_the_outer_build = |name: &str| name.starts_with("CARGO_PKG") || name == "RUSTFLAGS";
+    for (name, _) in std::env::vars() {
+        if of_the_outer_build(&name) {
+            cargo.env_remove(name);
+        }
+    }
+    let built = cargo.arg("--target-dir").arg(&target).current_dir(&root).status();
+    assert!(built.is_ok_and(|status| status.success()), "the tests' driver does not build");
+    let made = target.join("wasm32-unknown-unknown/driver/postern_test_driver.wasm");
+    std::fs::copy(&made, &kept).unwrap_or_else(|error| panic!("{}: {error}", made.display()));
+    kept
+}
