@@ -24,6 +24,7 @@ mod built_in;
 mod cache;
 mod call;
 mod compile;
+mod configure;
 mod contract;
 mod digest;
 mod driver;
@@ -45,6 +46,7 @@ pub use call::{CallError, Fault};
 pub use compile::{
     COMPILE_ARGUMENT, CompileChildError, CompileError, Compiler, compile_child_main,
 };
+pub use configure::InvalidLimit;
 pub use digest::digest;
 pub use driver::LoadedDriver;
 pub use health::{Counters, Rest};

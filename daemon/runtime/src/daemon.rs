@@ -14,7 +14,7 @@ use nix::fcntl::{Flock, FlockArg};
 use postern_kernel::{HostSettings, Linux};
 use postern_model::refusal::Refusal;
 use postern_plugin::{
-    COMPILE_ARGUMENT, Compiler, DriverHost, HostOptions, Keys, Limits, Modules, compile_child_main,
+    COMPILE_ARGUMENT, Compiler, DriverHost, HostOptions, Keys, Modules, compile_child_main,
 };
 use postern_resolver::Resolver;
 use postern_store::Store;
@@ -162,6 +162,7 @@ async fn run(settings: Settings) -> Result<(), DaemonError> {
     predefined::ensure(&ledger, &settings.bridge, settings.mtu)
         .await
         .map_err(DaemonError::Predefined)?;
+    ledger.install_from(&settings.driver_dir).await;
     ledger.log_flows();
     let listener = listen(&settings.socket)?;
     let repair = tokio::spawn(ledger.clone().keep_repaired());
@@ -221,7 +222,7 @@ async fn open(settings: &Settings) -> Result<Ledger<Linux>, DaemonError> {
         Store::open(&settings.state_dir.join("ledger"), identity).map_err(DaemonError::Store)?;
     let options = HostOptions {
         state: settings.state_dir.clone(),
-        limits: Limits::default(),
+        limits: settings.driver_limits.clone(),
         compiler: Compiler::default(),
     };
     let drivers = DriverHost::open(options).map_err(DaemonError::Drivers)?;

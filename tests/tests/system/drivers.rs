@@ -321,3 +321,48 @@ fn where_there_are_keys_a_module_must_be_signed() {
         assert_eq!(driver(world).await.signed_by, "ours");
     });
 }
+
+/// What the folder says is there after the start, and what is wrong in it harms nothing.
+#[test]
+fn a_folder_of_drivers_is_installed_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::copy(module(None), path("lan.wasm")).unwrap();
+    std::fs::write(path("lan.grants"), "# what it needs\nbridge\nveth\naddress\nfilter\n").unwrap();
+    std::fs::write(path("bad.wasm"), "rubbish").unwrap();
+    let setting = format!("--driver-dir={}", folder.path().display());
+    World::run_with(&[&setting], async |world| {
+        let (a, _server) = neighbours(world).await;
+        let first = driver(world).await;
+        assert_eq!((first.state(), first.granted.len()), (DriverState::Enabled, 4));
+        let mut talk = Conversation::begin(&a, "10.1.0.11:80").unwrap();
+        // Again: nothing is changed. Another version: it takes the place of the first.
+        world.restart().await;
+        assert_eq!(driver(world).await.revision, first.revision);
+        std::fs::copy(module(Some("two")), path("lan.wasm")).unwrap();
+        world.restart().await;
+        assert_eq!(driver(world).await.version, "2.0.0");
+        // One that decides otherwise does not, without anybody's word for it.
+        std::fs::copy(module(Some("three")), path("lan.wasm")).unwrap();
+        world.restart().await;
+        assert_eq!(driver(world).await.version, "2.0.0");
+        assert!(talk.goes_on());
+        world.assert_agrees().await;
+    });
+}
+
+#[test]
+fn limits_are_set_by_name() {
+    let limits = ["--driver-limit=quarantine-faults=1", "--driver-limit=quarantine-first-ms=300"];
+    World::run_with(&limits, async |world| {
+        done(&install(world, &module(None), &GRANTS));
+        let refused = async |what: &str| {
+            Refusal::expect(world.api.create_network("red", doing(what)).await).reason
+        };
+        assert_eq!(refused("trap").await, "DRIVER_CRASHED");
+        assert_eq!(refused("refuse").await, "DRIVER_QUARANTINED");
+        tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+        assert_eq!(refused("refuse").await, "INVALID_FIELD");
+        assert_eq!(driver(world).await.state(), DriverState::Enabled);
+    });
+}

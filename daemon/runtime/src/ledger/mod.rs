@@ -14,6 +14,7 @@ mod endpoints;
 mod explain;
 mod feed;
 mod flows;
+mod folder;
 mod gate;
 mod holding;
 mod install;

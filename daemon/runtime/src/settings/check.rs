@@ -8,6 +8,7 @@ use ipnetwork::IpNetwork;
 use postern_model::network::special_purpose;
 use postern_planner::policy::NameLimits;
 use postern_planner::prefix;
+use postern_plugin::Limits as DriverLimits;
 use postern_resolver::Limits;
 
 use super::{BridgeSettings, SettingsError};
@@ -147,4 +148,13 @@ fn check_family(
         }
     }
     Ok(())
+}
+
+/// The limits of drivers: the defaults, and what is given.
+pub(super) fn driver_limits(given: &[String]) -> Result<DriverLimits, SettingsError> {
+    let mut limits = DriverLimits::default();
+    for text in given {
+        limits.set(text).map_err(|error| wrong("driver-limit", error.to_string()))?;
+    }
+    Ok(limits)
 }

@@ -105,15 +105,20 @@ macro_rules! settings {
             /// A default address pool, base=PREFIX,size=LENGTH; can be given several times, or with ; between in the environment
             #[arg(long, env = "POSTERN_DEFAULT_ADDRESS_POOL", value_name = "POOL", value_delimiter = ';')]
             pub default_address_pool: Vec<PoolSetting>,
+            /// What drivers may use, NAME=NUMBER, as fuel=100000000 or call-wall-ms=500; can be given several times, or with ; between in the environment. A wrong name is answered with all of them
+            #[arg(long, env = "POSTERN_DRIVER_LIMIT", value_name = "LIMIT", value_delimiter = ';')]
+            pub driver_limit: Vec<String>,
         }
 
         impl GivenSettings {
             /// These, and where one is not given, the other's.
             pub(super) fn or(self, other: Self) -> Self {
                 let pools = self.default_address_pool;
+                let limits = self.driver_limit;
                 Self {
                     $($name: self.$name.or(other.$name),)*
                     default_address_pool: if pools.is_empty() { other.default_address_pool } else { pools },
+                    driver_limit: if limits.is_empty() { other.driver_limit } else { limits },
                 }
             }
         }
@@ -157,6 +162,8 @@ settings! {
     ip: IpAddr, "POSTERN_IP", "ADDRESS";
     /// Seconds a freed address rests before it is offered again [default: 10]
     address_rest: u64, "POSTERN_ADDRESS_REST", "SECONDS";
+    /// A folder of drivers to install when the daemon starts: NAME.wasm, its grants a line each in NAME.grants, its signature in NAME.sig [default: /etc/postern/drivers]
+    driver_dir: PathBuf, "POSTERN_DRIVER_DIR", "DIR";
     /// A folder of Ed25519 public keys (*.pem), by one of which every driver that is installed must be signed [default: no signature is asked for]
     driver_keys: PathBuf, "POSTERN_DRIVER_KEYS", "DIR";
     /// The file that names the host's DNS servers; it is followed when it changes [default: /etc/resolv.conf]

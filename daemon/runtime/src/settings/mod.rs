@@ -10,9 +10,12 @@ use std::time::Duration;
 use ipnetwork::{Ipv4Network, Ipv6Network};
 use postern_planner::policy::NameLimits;
 use postern_planner::pools::Pool;
+use postern_plugin::Limits;
 use postern_resolver::ResolverOptions;
 
-use check::{absolute, check_bridge, limits, names, publish_address, socket_path, wrong};
+use check::{
+    absolute, check_bridge, driver_limits, limits, names, publish_address, socket_path, wrong,
+};
 pub use given::Arguments;
 pub(crate) use given::{GivenSettings, LogFormat};
 
@@ -52,6 +55,10 @@ pub struct Settings {
     pub resolver: ResolverOptions,
     /// Where the keys are that drivers must be signed by; none asks for no signature.
     pub driver_keys: Option<PathBuf>,
+    /// Drivers that are installed at the start; none if the folder is not there.
+    pub driver_dir: PathBuf,
+    /// What drivers may use.
+    pub driver_limits: Limits,
 }
 
 /// The default bridge.
@@ -155,6 +162,8 @@ impl Settings {
             resolver,
             names,
             driver_keys: given.driver_keys,
+            driver_dir: absolute("driver-dir", given.driver_dir, "/etc/postern/drivers")?,
+            driver_limits: driver_limits(&given.driver_limit)?,
             state_dir: absolute("state-dir", given.state_dir, "/var/lib/postern")?,
             run_dir,
             socket,
@@ -234,6 +243,8 @@ mod tests {
         }
         assert_eq!(refused(&["--name-ttl-min", "86401"]), "name-ttl-min");
         assert_eq!(refused(&["--name-addresses", "0"]), "name-addresses");
+        assert_eq!(refused(&["--driver-limit", "fuel=1"]), "driver-limit");
+        assert_eq!(refused(&["--driver-limit", "speed=1"]), "driver-limit");
         for bad in ["base=10.0.0.0/8", "base=10.0.0.1/8,size=24", "size=24", "x"] {
             let arguments = ["posternd", "--default-address-pool", bad];
             assert!(Arguments::try_parse_from(arguments).is_err(), "{bad}");
