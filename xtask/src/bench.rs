@@ -43,7 +43,7 @@ pub(crate) fn attach(json: Option<&Path>, endpoints: &[u32]) -> Result<(), Failu
     let file = File::create(&rows).map_err(|e| Failure::during(rows.display(), e))?;
     let mut call = cargo();
     call.args(["run", "--release", "--locked", "--quiet", "-p", "postern-plugin"]);
-    call.args(["--example", "driver-call"]);
+    call.args(["--example", "driver-bench", "--", "call"]);
     run(call.stdout(file))?;
     let mut bench = measuring(&target, "attach", endpoints, json)?;
     bench.arg("--beside").arg(&rows);
@@ -64,6 +64,24 @@ pub(crate) fn dns(json: Option<&Path>, names: &[u32]) -> Result<(), Failure> {
 pub(crate) fn policy(json: Option<&Path>, endpoints: &[u32]) -> Result<(), Failure> {
     let target = build()?;
     run(&mut measuring(&target, "policy", endpoints, json)?)
+}
+
+/// What a call of a driver costs, beside a remote driver of Docker's kind.
+pub(crate) fn driver(json: Option<&Path>) -> Result<(), Failure> {
+    let target = build()?;
+    // What it does on request is what the hostile one does.
+    let mut module = cargo();
+    module.args(["build", "--locked", "--profile", "driver", "-p", "postern-test-driver"]);
+    run(module.args(["--target", "wasm32-unknown-unknown"]))?;
+    let module = target.join("wasm32-unknown-unknown/driver/postern_test_driver.wasm");
+    let rows = target.join("driver-bench.json");
+    let file = File::create(&rows).map_err(|e| Failure::during(rows.display(), e))?;
+    let mut bench = cargo();
+    bench.args(["run", "--release", "--locked", "--quiet", "-p", "postern-plugin"]);
+    bench.args(["--example", "driver-bench", "--", "all"]).arg(module);
+    run(bench.stdout(file))?;
+    let mut table = measuring(&target, "driver", &[], json)?;
+    run(table.arg("--beside").arg(&rows))
 }
 
 /// Tells the measuring program where another one is, or the user how to get it.

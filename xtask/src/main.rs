@@ -63,6 +63,15 @@ enum Bench {
     Dns(Dns),
     /// What it costs to change a policy, and what policies cost a packet
     Policy(Policy),
+    /// What a driver's decision costs, beside a remote driver of Docker's kind
+    Driver(Driver),
+}
+
+#[derive(Debug, Args)]
+struct Driver {
+    /// Also write the rows to this file, as an array of objects
+    #[arg(long)]
+    json: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -107,6 +116,7 @@ fn main() -> ExitCode {
         Task::Bench { bench: Bench::Policy(policy) } => {
             bench::policy(policy.json.as_deref(), &policy.endpoints)
         }
+        Task::Bench { bench: Bench::Driver(driver) } => bench::driver(driver.json.as_deref()),
         Task::Bench { bench: Bench::Dns(dns) } => bench::dns(dns.json.as_deref(), &dns.names),
         Task::ServeHttp { name, listen } => http::serve(&name, listen),
         Task::Fetch { url } => http::fetch(&url).map(|body| print!("{body}")),

@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: the whole daemon at work, seen from outside, on a host that is
 //! made for it out of namespaces and gone afterwards.
 
+mod drivers;
 mod policies;
 mod stage;
 mod story;
@@ -17,6 +18,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     setup::programs()?;
     setup::driver_target()?;
     run_command(cargo().args(["build", "--locked", "-p", "posternd", "-p", "postern-cli"]))?;
+    let modules = drivers::build()?;
     println!(
         "\nEverything below happens in a network and a mount namespace made for this demo:\n\
          a host with an uplink ({}), and the world outside ({}).",
@@ -25,6 +27,6 @@ pub(crate) fn run() -> Result<(), Failure> {
     );
     let mut stage = Stage::build()?;
     let mut report = Report::new();
-    story::tell(&mut stage, &mut report)?;
+    story::tell(&mut stage, &mut report, &modules)?;
     report.finish()
 }

@@ -159,6 +159,11 @@ impl Stage {
         capture(Command::new(&self.me).args(["fetch", url]))
     }
 
+    /// Ends the HTTP server that was started last.
+    pub(crate) fn end_last_server(&mut self) {
+        self.servers.pop();
+    }
+
     /// Ends the HTTP servers.
     pub(crate) fn end_servers(&mut self) {
         self.servers.clear();

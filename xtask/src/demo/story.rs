@@ -19,7 +19,11 @@ pub(super) struct Teller<'a> {
 }
 
 /// Tells it all.
-pub(crate) fn tell(stage: &mut Stage, report: &mut Report) -> Result<(), Failure> {
+pub(crate) fn tell(
+    stage: &mut Stage,
+    report: &mut Report,
+    modules: &[Vec<u8>; 2],
+) -> Result<(), Failure> {
     let mut teller = Teller { stage, report };
     teller.start()?;
     let before = marked()?;
@@ -28,6 +32,7 @@ pub(crate) fn tell(stage: &mut Stage, report: &mut Report) -> Result<(), Failure
     teller.isolation()?;
     teller.links()?;
     teller.policies()?;
+    teller.drivers(modules)?;
     teller.refusals()?;
     teller.dry_run()?;
     teller.crash()?;

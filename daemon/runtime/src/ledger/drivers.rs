@@ -116,8 +116,11 @@ impl<K: Kernel> Ledger<K> {
         let name = driver.name.to_string();
         let networks = core.networks_of_driver(&name);
         if let Some(first) = networks.first() {
-            let others = networks.len() - 1;
-            let text = format!("driver `{name}` is in use by network `{first}` and {others} more");
+            let others = match networks.len() - 1 {
+                0 => String::new(),
+                count => format!(" and {count} more"),
+            };
+            let text = format!("driver `{name}` is in use by network `{first}`{others}");
             let refusal = outcome::precondition("DRIVER_IN_USE", text);
             return Err(refusal.about(ObjectKind::Driver, name));
         }

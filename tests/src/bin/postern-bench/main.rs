@@ -1,5 +1,5 @@
 //! Measures the built daemon over its API, in namespaces of its own, and beside it what
-//! does the same work elsewhere: `cargo xtask bench attach`, `dns`, `policy`.
+//! does the same work elsewhere: `cargo xtask bench attach`, `dns`, `driver`, `policy`.
 
 mod attach;
 mod dns;
@@ -29,13 +29,17 @@ struct Wanted {
 
 fn wanted(args: impl Iterator<Item = String>) -> Result<Wanted, String> {
     let mut args = args.skip(1);
-    let bench = args.next().ok_or("which benchmark: attach, dns or policy?")?;
+    let bench = args.next().ok_or("which benchmark: attach, dns, driver or policy?")?;
     let mut wanted = Wanted { bench, ..Wanted::default() };
     while let Some(flag) = args.next() {
         let value = args.next().ok_or_else(|| format!("{flag} needs a value"))?;
         match flag.as_str() {
             "--sizes" => {
-                let sizes = value.split(',').map(str::parse).collect::<Result<_, _>>();
+                let sizes = value
+                    .split(',')
+                    .filter(|size| !size.is_empty())
+                    .map(str::parse)
+                    .collect::<Result<_, _>>();
                 wanted.sizes = sizes.map_err(|error| format!("--sizes {value}: {error}"))?;
             }
             "--json" => wanted.json = Some(value.into()),
@@ -52,17 +56,24 @@ fn measure(wanted: &Wanted) -> Result<Vec<Row>, String> {
     match wanted.bench.as_str() {
         "attach" => attach(wanted),
         "policy" => Ok(policy::measure(&wanted.sizes)),
+        // Measured by a program that has the drivers' host in it.
+        "driver" => beside(wanted),
         "dns" => Ok(dns::measure(wanted.aardvark.as_deref(), &wanted.sizes)),
         other => Err(format!("{other} is no benchmark of this program")),
     }
 }
 
-fn attach(wanted: &Wanted) -> Result<Vec<Row>, String> {
-    let beside = wanted.beside.as_ref().map(|path| {
+/// The rows that another program has measured.
+fn beside(wanted: &Wanted) -> Result<Vec<Row>, String> {
+    let rows = wanted.beside.as_ref().map(|path| {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         row::read(&text).ok_or_else(|| format!("{}: no rows", path.display()))
     });
-    let mut rows: Vec<Row> = beside.transpose()?.unwrap_or_default();
+    Ok(rows.transpose()?.unwrap_or_default())
+}
+
+fn attach(wanted: &Wanted) -> Result<Vec<Row>, String> {
+    let mut rows = beside(wanted)?;
     for size in &wanted.sizes {
         println!("postern at {size} endpoints ...");
         rows.extend(attach::measure(*size));
