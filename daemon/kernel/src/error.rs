@@ -40,6 +40,15 @@ pub enum ApplyError {
         /// The bridge.
         bridge: IfName,
     },
+    /// A link of the host takes no further macvlan, or none like this.
+    #[error("no such macvlan can be on {parent}")]
+    ParentBusy {
+        /// The link.
+        parent: IfName,
+        /// Why.
+        #[source]
+        source: NetlinkError,
+    },
     /// Something that the step builds on does not exist.
     #[error("{object} does not exist")]
     Missing {

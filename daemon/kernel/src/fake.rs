@@ -149,7 +149,10 @@ impl State {
             Step::Create(resource) => {
                 let new = matches!(
                     resource,
-                    Resource::Namespace { .. } | Resource::Bridge(_) | Resource::Veth(_)
+                    Resource::Namespace { .. }
+                        | Resource::Bridge(_)
+                        | Resource::Veth(_)
+                        | Resource::Macvlan(_)
                 );
                 if new && self.resources.iter().any(|there| there.key() == resource.key()) {
                     return Err(ApplyError::Exists { object: resource.to_string() });
@@ -183,6 +186,10 @@ impl State {
                 let place = Place::Sandbox(veth.sandbox);
                 self.resources.retain(|there| !is_on(there, place, &veth.interface));
             }
+            Resource::Macvlan(macvlan) => {
+                let place = Place::Sandbox(macvlan.sandbox);
+                self.resources.retain(|there| !is_on(there, place, &macvlan.interface));
+            }
             Resource::Namespace { sandbox, .. } => {
                 self.resources.retain(|there| !is_in(there, *sandbox));
             }
@@ -206,6 +213,7 @@ fn is_in(resource: &Resource, sandbox: SandboxId) -> bool {
         | Resource::Address { place, .. }
         | Resource::Route { place, .. } => *place == Place::Sandbox(sandbox),
         Resource::Veth(veth) => veth.sandbox == sandbox,
+        Resource::Macvlan(macvlan) => macvlan.sandbox == sandbox,
         _ => false,
     }
 }

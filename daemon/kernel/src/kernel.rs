@@ -6,6 +6,7 @@ use std::path::Path;
 
 use ipnetwork::IpNetwork;
 use postern_model::id::SandboxId;
+use postern_model::mac::MacAddr;
 use postern_model::name::IfName;
 use postern_model::plan::{NamespaceRef, Plan};
 use postern_model::resource::{Element, NamedAddress, Owner, ResourceSet};
@@ -34,13 +35,19 @@ pub struct LiveFlows {
     pub host: BTreeSet<IpAddr>,
 }
 
-/// What is to be known of a link before it is adopted.
+/// What is to be known of a link before it is adopted or made a parent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkFacts {
     /// Whether it is a bridge.
     pub is_bridge: bool,
     /// Whose it is; none if it is not ours.
     pub ours: Option<Owner>,
+    /// Whether it is Ethernet.
+    pub is_ethernet: bool,
+    /// Whether it is a port of another link.
+    pub is_port: bool,
+    /// Its MAC, if it has one that an interface can have.
+    pub mac: Option<MacAddr>,
     /// Bytes.
     pub mtu: u32,
     /// Its addresses of every scope.

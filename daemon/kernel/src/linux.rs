@@ -277,6 +277,9 @@ fn facts(name: &IfName) -> Result<Option<LinkFacts>, ObserveError> {
         socket.addresses(Some(link.index)).map_err(ObserveError::netlink("addresses"))?;
     Ok(Some(LinkFacts {
         is_bridge: link.is_bridge(),
+        is_ethernet: link.ethernet,
+        is_port: link.master.is_some(),
+        mac: link.mac,
         ours: mark::owner(link.alias.as_deref()),
         mtu: link.mtu,
         addresses: addresses.into_iter().map(|found| found.address).collect(),

@@ -27,7 +27,7 @@ use crate::error::NamespaceError;
 use crate::rtnl::Socket;
 
 /// The namespace of the thread that opens it.
-const OWN: &str = "/proc/thread-self/ns/net";
+pub(crate) const OWN: &str = "/proc/thread-self/ns/net";
 
 /// Where the namespace of a sandbox of ours is pinned below the daemon's run directory.
 pub fn path_of(run_dir: &Path, sandbox: SandboxId) -> PathBuf {

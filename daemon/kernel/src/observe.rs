@@ -1,24 +1,25 @@
 //! What the kernel holds that is ours, as resources.
 //!
 //! Links are ours by their alias, the sandbox's end of a pair by its place in the pair,
-//! addresses and routes by their protocol number. Parameters carry no mark, and of
+//! macvlan links in sandboxes by alias or group, addresses and routes by their protocol number. Parameters carry no mark, and of
 //! bridges that were adopted only the addresses added to them do: neither is reported.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
+use postern_model::decision::MacvlanMode;
 use postern_model::id::SandboxId;
 use postern_model::name::IfName;
 use postern_model::network::Family;
 use postern_model::plan::NamespaceRef;
-use postern_model::resource::{Bridge, Owner, Place, Resource, ResourceSet, Veth};
+use postern_model::resource::{Bridge, Macvlan, Owner, Place, Resource, ResourceSet, Veth};
 
 use crate::error::{NamespaceError, ObserveError};
 use crate::features::Features;
-use crate::mark::{self, REAP_GROUP};
+use crate::mark::{self, LINK_GROUP, REAP_GROUP};
 use crate::names::Names;
 use crate::namespace::{self, Namespace};
 use crate::nft::redirect;
@@ -30,6 +31,8 @@ struct Visited {
     sandbox: SandboxId,
     /// The number under which the host's namespace knows it, if it does.
     id: Option<i32>,
+    /// The number under which it knows the host's, if it does.
+    host: Option<i32>,
     links: BTreeMap<u32, LinkRecord>,
     addresses: Vec<AddressRecord>,
     /// With the index of their link.
@@ -46,6 +49,7 @@ pub(crate) fn observe(
     let mut socket = Socket::open().map_err(|source| ObserveError::Io { source })?;
     let links = socket.links().map_err(ObserveError::netlink("links"))?;
     let addresses = socket.addresses(None).map_err(ObserveError::netlink("addresses"))?;
+    let host = File::open(namespace::OWN).map_err(|source| ObserveError::Io { source })?;
     let mut set = ResourceSet::default();
     let mut visited = Vec::new();
     for (sandbox, reference) in with_leftovers(run_dir, known)? {
@@ -54,7 +58,7 @@ pub(crate) fn observe(
             Err(source) => return Err(ObserveError::Namespace { path: reference.path, source }),
             Ok(namespace) => namespace,
         };
-        visited.push(visit(&mut socket, sandbox, &namespace, &reference.path)?);
+        visited.push(visit((&mut socket, &host), sandbox, &namespace, &reference.path)?);
         if is_answered(names, sandbox, &namespace) {
             set.insert(Resource::NameServer { sandbox });
         }
@@ -95,7 +99,7 @@ fn with_leftovers(
 }
 
 fn visit(
-    host: &mut Socket,
+    (host, host_namespace): (&mut Socket, &File),
     sandbox: SandboxId,
     namespace: &Namespace,
     path: &Path,
@@ -106,6 +110,7 @@ fn visit(
         source: failed(error),
     })?;
     let id = host.namespace_id(namespace.as_fd().as_raw_fd());
+    let of_host = socket.namespace_id(host_namespace.as_raw_fd());
     let links = socket.links().map_err(ObserveError::netlink("links of a sandbox"))?;
     let links: BTreeMap<u32, LinkRecord> =
         links.into_iter().map(|link| (link.index, link)).collect();
@@ -127,7 +132,8 @@ fn visit(
         }));
     }
     let id = id.map_err(ObserveError::netlink("namespaces"))?;
-    Ok(Visited { sandbox, id, links, addresses, routes })
+    let host = of_host.map_err(ObserveError::netlink("namespaces"))?;
+    Ok(Visited { sandbox, id, host, links, addresses, routes })
 }
 
 /// Whether we answer in a sandbox, and its rules lead to where we do.
@@ -167,9 +173,47 @@ fn links_of_ours(links: &[LinkRecord], visited: &[Visited]) -> Vec<Resource> {
             let master = link.master.and_then(|index| names.get(&index).copied());
             veth(link, owner, master, peer(link, visited)).map(Resource::Veth)
         }
-        LinkKind::Other => None,
+        // Those of ours are in sandboxes.
+        LinkKind::Macvlan { .. } | LinkKind::Other => None,
     };
-    ours(links).filter_map(resource).collect()
+    let in_sandboxes = visited.iter().flat_map(|found| macvlans(&names, found));
+    ours(links).filter_map(resource).chain(in_sandboxes).collect()
+}
+
+/// The macvlan links of ours in a sandbox, with their owner: that of one which was not
+/// marked yet is the sandbox, as it can never be meant to be.
+fn own_macvlans(found: &Visited) -> impl Iterator<Item = (&LinkRecord, Owner)> {
+    let all = found.links.values();
+    let all = all.filter(|link| matches!(link.kind, LinkKind::Macvlan { .. }));
+    all.filter_map(|link| match mark::owner(link.alias.as_deref()) {
+        None if link.group == LINK_GROUP => Some((link, Owner::Sandbox(found.sandbox))),
+        owner => Some((link, owner?)),
+    })
+}
+
+/// The macvlan links of ours in a sandbox as they are. What cannot be seen or is amiss is
+/// reported as it can never be meant to be: on itself where its parent is not the host's,
+/// with an MTU of 0 if it is down or of a mode that we never set.
+fn macvlans<'a>(
+    names: &BTreeMap<u32, &'a str>,
+    found: &'a Visited,
+) -> impl Iterator<Item = Resource> {
+    own_macvlans(found).filter_map(|(link, owner)| {
+        let LinkKind::Macvlan { mode, parent, parent_namespace } = link.kind else { return None };
+        let parent = names
+            .get(&parent)
+            .filter(|_| parent_namespace.is_some() && parent_namespace == found.host);
+        let interface = name(&link.name)?;
+        Some(Resource::Macvlan(Macvlan {
+            sandbox: found.sandbox,
+            parent: parent.and_then(|parent| name(parent)).unwrap_or_else(|| interface.clone()),
+            interface,
+            owner,
+            mode: mode.unwrap_or(MacvlanMode::Private),
+            mac: link.mac.filter(|_| mode != Some(MacvlanMode::Passthru)),
+            mtu: if link.up && mode.is_some() { link.mtu } else { 0 },
+        }))
+    })
 }
 
 /// Where the other end of a pair is, and what it is.
@@ -245,8 +289,9 @@ fn sandbox_routes(links: &[LinkRecord], found: &Visited) -> Vec<Resource> {
 
 /// Marked addresses of our interfaces in a sandbox.
 fn sandbox_addresses(features: &Features, links: &[LinkRecord], found: &Visited) -> Vec<Resource> {
-    let interfaces: BTreeSet<u32> =
-        ours(links).filter_map(|(link, _)| end_in(link, found)).collect();
+    let ends = ours(links).filter_map(|(link, _)| end_in(link, found));
+    let own = own_macvlans(found).map(|(link, _)| link.index);
+    let interfaces: BTreeSet<u32> = ends.chain(own).collect();
     let is_ours = |address: &&AddressRecord| {
         let ours = if features.address_protocol { address.marked } else { address.lasting };
         ours && interfaces.contains(&address.link)

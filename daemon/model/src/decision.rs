@@ -79,6 +79,31 @@ pub enum Side {
     Sandbox,
 }
 
+/// How macvlan links on one parent reach each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MacvlanMode {
+    /// Not at all.
+    Private,
+    /// By a switch that sends frames back by the port they came in by.
+    Vepa,
+    /// Directly.
+    Bridge,
+    /// There is only one, which has the parent and its MAC for itself.
+    Passthru,
+}
+
+impl fmt::Display for MacvlanMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Private => "private",
+            Self::Vepa => "vepa",
+            Self::Bridge => "bridge",
+            Self::Passthru => "passthru",
+        })
+    }
+}
+
 /// What a link is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

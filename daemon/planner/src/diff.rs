@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use postern_model::decision::MacvlanMode;
 use postern_model::id::SandboxId;
 use postern_model::name::IfName;
 use postern_model::plan::{Flows, NamespaceRef, Plan, Step};
 use postern_model::port::{PortRange, Protocol};
-use postern_model::resource::{Content, Element, Place, Resource, ResourceSet};
+use postern_model::resource::{Content, Element, Macvlan, Place, Resource, ResourceSet};
 
 /// Compares what should be with what is.
 pub fn plan(
@@ -73,6 +74,7 @@ fn change(is: &Resource, should: &Resource, deletes: &mut Vec<Resource>, creates
             (like.hairpin, like.mtu) = (b.hairpin, b.mtu);
             like == *b
         }
+        (Resource::Macvlan(a), Resource::Macvlan(b)) => is_adjusted(a, b),
         (Resource::Route { .. }, Resource::Route { .. })
         | (Resource::Sysctl { .. }, Resource::Sysctl { .. })
         | (Resource::File { .. }, Resource::File { .. }) => true,
@@ -86,6 +88,17 @@ fn change(is: &Resource, should: &Resource, deletes: &mut Vec<Resource>, creates
     }
 }
 
+/// Whether a macvlan becomes another one in place: with another MTU, or with another mode
+/// of those that share the parent.
+fn is_adjusted(is: &Macvlan, should: &Macvlan) -> bool {
+    let mut like = is.clone();
+    like.mtu = should.mtu;
+    if is.mode != MacvlanMode::Passthru && should.mode != MacvlanMode::Passthru {
+        like.mode = should.mode;
+    }
+    like == *should
+}
+
 /// What must be there first has the lower rank.
 fn rank(resource: &Resource) -> u8 {
     match resource {
@@ -94,7 +107,7 @@ fn rank(resource: &Resource) -> u8 {
         Resource::NameServer { .. } | Resource::Bridge(_) => 2,
         Resource::Sysctl { place: Place::Host, .. } => 3,
         Resource::Address { place: Place::Host, .. } => 4,
-        Resource::Veth(_) => 5,
+        Resource::Veth(_) | Resource::Macvlan(_) => 5,
         Resource::Sysctl { place: Place::Sandbox(_), .. } => 6,
         Resource::Address { place: Place::Sandbox(_), .. } => 7,
         // A gateway is found only by the routes that lead to it.
@@ -118,6 +131,9 @@ impl Fallen {
                 Resource::Veth(veth) => {
                     let place = Place::Sandbox(veth.sandbox);
                     fallen.links.insert((place, veth.interface.clone()));
+                }
+                Resource::Macvlan(Macvlan { sandbox, interface, .. }) => {
+                    fallen.links.insert((Place::Sandbox(*sandbox), interface.clone()));
                 }
                 Resource::Bridge(bridge) if !bridge.adopted => {
                     fallen.links.insert((Place::Host, bridge.name.clone()));

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use postern_model::decision::LinkSysctl;
 use postern_model::id::{EndpointId, NetworkId, SandboxId};
 use postern_model::network::Family;
-use postern_model::resource::{Bridge, Owner, Veth};
+use postern_model::resource::{Bridge, Macvlan, Owner, Veth};
 use proptest::prelude::*;
 
 use super::*;
@@ -40,6 +40,18 @@ fn veth(hairpin: bool) -> Resource {
         mac: "02:00:00:00:00:02".parse().unwrap(),
         mtu: 1500,
         hairpin,
+    })
+}
+
+fn macvlan(parent: &str, mode: MacvlanMode) -> Resource {
+    Resource::Macvlan(Macvlan {
+        sandbox: id::<SandboxId>(3),
+        interface: name("eth0"),
+        owner: Owner::Endpoint(id::<EndpointId>(2)),
+        parent: name(parent),
+        mode,
+        mac: Some("02:00:00:00:00:02".parse().unwrap()),
+        mtu: 1500,
     })
 }
 
@@ -175,6 +187,23 @@ fn what_fell_with_a_link_made_anew_is_made_anew() {
     let order =
         [("delete", "veth"), ("create", "veth"), ("create", "address"), ("create", "route")];
     assert_eq!(kinds(&between(&everything(), &observed)), order);
+}
+
+#[test]
+fn a_macvlan_comes_first_takes_all_along_and_changes_its_mode_in_place() {
+    use MacvlanMode::{Passthru, Private, Vepa};
+    let whole = [route("10.0.0.1"), address(), macvlan("eth1", Vepa)];
+    let made = [("create", "macvlan"), ("create", "address"), ("create", "route")];
+    assert_eq!(kinds(&between(&whole, &[])), made);
+    assert_eq!(kinds(&between(&[], &whole)), [("delete", "macvlan")]);
+    let other = [macvlan("eth1", Private)];
+    assert_eq!(kinds(&between(&other, &[macvlan("eth1", Vepa)])), [("update", "macvlan")]);
+    // All that is on it is lost with it.
+    for news in [macvlan("eth1", Passthru), macvlan("eth2", Vepa)] {
+        let wanted = [route("10.0.0.1"), address(), news];
+        let anew = [&[("delete", "macvlan")][..], &made].concat();
+        assert_eq!(kinds(&between(&wanted, &whole)), anew);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! its last, whatever becomes of the request it came from.
 
 mod bridge;
+mod macvlan;
 mod name_server;
 mod place;
 mod veth;
@@ -72,6 +73,7 @@ impl<'a> Executor<'a> {
             Resource::Bridge(bridge) if bridge.adopted => self.adopt_bridge(bridge),
             Resource::Bridge(bridge) => self.create_bridge(bridge),
             Resource::Veth(veth) => self.create_veth(veth),
+            Resource::Macvlan(macvlan) => self.create_macvlan(macvlan),
             Resource::Sysctl { place, link, sysctl, value } => {
                 self.set_sysctl(resource, *place, link, sysctl, value)
             }
@@ -94,6 +96,7 @@ impl<'a> Executor<'a> {
             Resource::Bridge(bridge) if bridge.adopted => self.adopt_bridge(bridge),
             Resource::Bridge(bridge) => self.update_bridge(bridge),
             Resource::Veth(veth) => self.update_veth(veth),
+            Resource::Macvlan(macvlan) => self.update_macvlan(macvlan),
             Resource::Route { .. } => self.create_route(to, true),
             Resource::Sysctl { .. } | Resource::Address { .. } | Resource::File { .. } => {
                 self.create(to)
@@ -110,6 +113,7 @@ impl<'a> Executor<'a> {
             Resource::Bridge(bridge) if bridge.adopted => Ok(()),
             Resource::Bridge(bridge) => self.delete_bridge(bridge),
             Resource::Veth(veth) => self.delete_veth(veth),
+            Resource::Macvlan(macvlan) => self.delete_macvlan(macvlan),
             // A parameter has no absence.
             Resource::Sysctl { .. } => Ok(()),
             Resource::Address { place, link, address } => {

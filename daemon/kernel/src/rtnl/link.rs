@@ -5,13 +5,16 @@ use std::os::fd::{AsFd, AsRawFd};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridge, InfoBridgePort, InfoData, InfoKind,
-    InfoPortData, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+    InfoMacVlan, InfoPortData, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
+    LinkLayerType, LinkMessage,
 };
 use nix::errno::Errno;
+use postern_model::decision::MacvlanMode;
 use postern_model::mac::MacAddr;
 use postern_model::resource::{Bridge, Veth};
 use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
+use super::macvlan;
 use super::socket::{Mode, NetlinkError, Socket};
 use crate::mark::{self, LINK_GROUP, REAP_GROUP};
 
@@ -34,6 +37,16 @@ pub(crate) enum LinkKind {
         /// it is the same.
         peer_namespace: Option<i32>,
     },
+    /// A macvlan.
+    Macvlan {
+        /// The mode; none of one that we never set.
+        mode: Option<MacvlanMode>,
+        /// The index of the parent.
+        parent: u32,
+        /// The number under which the reader's namespace knows the parent's; none if it is
+        /// the same.
+        parent_namespace: Option<i32>,
+    },
     /// Anything else.
     Other,
 }
@@ -50,6 +63,7 @@ pub(crate) struct LinkRecord {
     pub(crate) master: Option<u32>,
     pub(crate) hairpin: bool,
     pub(crate) up: bool,
+    pub(crate) ethernet: bool,
     pub(crate) kind: LinkKind,
 }
 
@@ -70,9 +84,10 @@ impl LinkRecord {
             master: None,
             hairpin: false,
             up: message.header.flags.contains(LinkFlags::Up),
+            ethernet: message.header.link_layer_type == LinkLayerType::Ether,
             kind: LinkKind::Other,
         };
-        let (mut peer, mut peer_namespace) = (0, None);
+        let (mut other, mut namespace) = (0, None);
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => record.name = name,
@@ -80,8 +95,8 @@ impl LinkRecord {
                 LinkAttribute::Group(group) => record.group = group,
                 LinkAttribute::Mtu(mtu) => record.mtu = mtu,
                 LinkAttribute::Controller(index) => record.master = Some(index),
-                LinkAttribute::Link(index) => peer = index,
-                LinkAttribute::LinkNetNsId(id) => peer_namespace = Some(id),
+                LinkAttribute::Link(index) => other = index,
+                LinkAttribute::LinkNetNsId(id) => namespace = Some(id),
                 LinkAttribute::LinkInfo(infos) => record.read_kind(&infos),
                 LinkAttribute::Address(bytes) => {
                     let bytes = bytes.try_into().ok();
@@ -90,8 +105,14 @@ impl LinkRecord {
                 _ => {}
             }
         }
-        if let LinkKind::Veth { .. } = record.kind {
-            record.kind = LinkKind::Veth { peer, peer_namespace };
+        match &mut record.kind {
+            LinkKind::Veth { peer, peer_namespace } => {
+                (*peer, *peer_namespace) = (other, namespace);
+            }
+            LinkKind::Macvlan { parent, parent_namespace, .. } => {
+                (*parent, *parent_namespace) = (other, namespace);
+            }
+            LinkKind::Bridge { .. } | LinkKind::Other => {}
         }
         record
     }
@@ -104,6 +125,14 @@ impl LinkRecord {
                 }
                 LinkInfo::Kind(InfoKind::Veth) => {
                     self.kind = LinkKind::Veth { peer: 0, peer_namespace: None };
+                }
+                LinkInfo::Kind(InfoKind::MacVlan) => self.kind = macvlan::kind(None),
+                LinkInfo::Data(InfoData::MacVlan(data)) => {
+                    let mode = data.iter().find_map(|info| match info {
+                        InfoMacVlan::Mode(mode) => macvlan::mode_of(*mode),
+                        _ => None,
+                    });
+                    self.kind = macvlan::kind(mode);
                 }
                 LinkInfo::Data(InfoData::Bridge(data)) => {
                     let filtered = data.contains(&InfoBridge::NfCallIpTables(true))
@@ -254,7 +283,7 @@ impl Socket {
         self.del_link(LinkMessageBuilder::<LinkUnspec>::new().link_group(REAP_GROUP).build())
     }
 
-    fn new_link(&mut self, link: LinkMessage, mode: Mode) -> Result<(), NetlinkError> {
+    pub(super) fn new_link(&mut self, link: LinkMessage, mode: Mode) -> Result<(), NetlinkError> {
         self.request(RouteNetlinkMessage::NewLink(link), mode)
     }
 

@@ -7,6 +7,7 @@
 
 mod address;
 mod link;
+mod macvlan;
 mod namespace_id;
 mod route;
 mod socket;

@@ -2,6 +2,7 @@
 
 mod foreign;
 mod host;
+mod macvlan;
 mod names;
 mod namespaces;
 mod ports;

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use crate::decision::LinkSysctl;
+use crate::decision::{LinkSysctl, MacvlanMode};
 use crate::id::{EndpointId, NetworkId, SandboxId};
 use crate::mac::MacAddr;
 use crate::name::IfName;
@@ -114,6 +114,25 @@ pub struct Veth {
     pub hairpin: bool,
 }
 
+/// A link of a sandbox on a parent in the host's namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Macvlan {
+    /// The sandbox.
+    pub sandbox: SandboxId,
+    /// Its name there.
+    pub interface: IfName,
+    /// Whose it is.
+    pub owner: Owner,
+    /// The host's link, which is somebody else's.
+    pub parent: IfName,
+    /// How it reaches others on the parent.
+    pub mode: MacvlanMode,
+    /// Its address; none in the mode that has the parent's.
+    pub mac: Option<MacAddr>,
+    /// Bytes.
+    pub mtu: u32,
+}
+
 /// What makes a resource the same one, though its properties change.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
@@ -121,6 +140,8 @@ pub enum Key {
     Namespace(SandboxId),
     /// A link in the host's namespace, of whatever kind.
     Link(IfName),
+    /// A link in a sandbox that has no end on the host.
+    Interface(SandboxId, IfName),
     /// A kernel parameter.
     Sysctl(Place, IfName, LinkSysctlKey),
     /// An address.
@@ -186,6 +207,8 @@ pub enum Resource {
     Bridge(Bridge),
     /// A pair of links.
     Veth(Veth),
+    /// A link of a sandbox on a parent of the host.
+    Macvlan(Macvlan),
     /// A kernel parameter of a link.
     Sysctl {
         /// Where.
@@ -243,6 +266,7 @@ impl Resource {
             Self::Namespace { sandbox, .. } => Key::Namespace(*sandbox),
             Self::Bridge(bridge) => Key::Link(bridge.name.clone()),
             Self::Veth(veth) => Key::Link(veth.name.clone()),
+            Self::Macvlan(link) => Key::Interface(link.sandbox, link.interface.clone()),
             Self::Sysctl { place, link, sysctl, .. } => {
                 Key::Sysctl(*place, link.clone(), (sysctl.family, sysctl.key.clone()))
             }
@@ -260,6 +284,7 @@ impl Resource {
             Self::Namespace { .. } => "namespace",
             Self::Bridge(_) => "bridge",
             Self::Veth(_) => "veth",
+            Self::Macvlan(_) => "macvlan",
             Self::Sysctl { .. } => "sysctl",
             Self::Address { .. } => "address",
             Self::Route { .. } => "route",
@@ -283,6 +308,9 @@ impl fmt::Display for Resource {
                 "{} on {} to {} in sandbox/{}",
                 veth.name, veth.master, veth.interface, veth.sandbox
             ),
+            Self::Macvlan(Macvlan { sandbox, interface, parent, mode, .. }) => {
+                write!(f, "{interface} on {parent} ({mode}) in sandbox/{sandbox}")
+            }
             Self::Sysctl { place, link, sysctl, value } => {
                 let family = match sysctl.family {
                     Family::V4 => "ipv4",
