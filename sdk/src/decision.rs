@@ -1,8 +1,8 @@
 //! Writing decisions.
 
 use crate::{
-    Address, AdoptLink, BridgeLink, Desired, EndpointDecision, Family, Link, LinkKind, Masquerade,
-    NetworkDecision, Route, Side, Sysctl, VethLink,
+    Address, AdoptLink, BridgeLink, Desired, EndpointDecision, Family, Link, LinkKind, MacvlanLink,
+    MacvlanMode, Masquerade, NetworkDecision, Route, Side, Sysctl, VethLink,
 };
 
 impl Link {
@@ -26,6 +26,13 @@ impl Link {
         let pair =
             VethLink { master: master.to_owned(), interface_name: interface.to_owned(), hairpin };
         Self::new(handle, LinkKind::Veth(pair))
+    }
+
+    /// A link called `interface` in the sandbox, on `parent`, a link of the host.
+    pub fn macvlan(handle: &str, parent: &str, interface: &str, mode: MacvlanMode) -> Self {
+        let link =
+            MacvlanLink { parent: parent.to_owned(), interface_name: interface.to_owned(), mode };
+        Self::new(handle, LinkKind::Macvlan(link))
     }
 
     /// With an MTU, in bytes.

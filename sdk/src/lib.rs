@@ -60,8 +60,8 @@ pub mod log;
 
 pub use bindings::postern::driver::types::{
     Address, AdoptLink, Attach, BridgeLink, Capability, Context, Desired, EndpointDecision,
-    EndpointView, Entry, Family, Fault, Filter, Link, LinkKind, Manifest, Masquerade,
-    NetworkDecision, NetworkView, OptionScope, OptionSpec, PortBinding, Protocol, Route, Side,
-    SubnetView, Sysctl, VethLink, Violation,
+    EndpointView, Entry, Family, Fault, Filter, Link, LinkKind, MacvlanLink, MacvlanMode, Manifest,
+    Masquerade, NetworkDecision, NetworkView, OptionScope, OptionSpec, PortBinding, Protocol,
+    Route, Side, SubnetView, Sysctl, VethLink, Violation,
 };
 pub use driver::{Driver, Exported};

@@ -1,8 +1,9 @@
 //! What a driver answers: the resources that should exist, as data.
 //!
 //! A decision names links by the driver's own *handles*; kernel names are the host's
-//! choice, so a driver cannot speak of a link that is not its own. The one exception,
-//! [`LinkKind::Adopt`], needs a capability of its own.
+//! choice, so a driver cannot speak of a link that is not its own. The two exceptions,
+//! [`LinkKind::Adopt`] and the parent of a [`LinkKind::Macvlan`], need capabilities of
+//! their own.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -127,6 +128,15 @@ pub enum LinkKind {
         /// Whether frames may leave by the port they came in by.
         hairpin: bool,
     },
+    /// A link of the sandbox that sends and receives by a link of the host.
+    Macvlan {
+        /// The host's link. Somebody else's: it is used and never changed.
+        parent: IfName,
+        /// The name of the link in the sandbox.
+        interface: IfName,
+        /// How it reaches others on the parent.
+        mode: MacvlanMode,
+    },
 }
 
 /// A link that should exist.
@@ -138,7 +148,8 @@ pub struct Link {
     pub kind: LinkKind,
     /// Bytes; none leaves the kernel's default.
     pub mtu: Option<u32>,
-    /// The address (of a pair: of the end in the sandbox).
+    /// The address (of a pair: of the end in the sandbox; of a macvlan that has its parent
+    /// for itself: the parent's).
     pub mac: Option<MacAddr>,
 }
 
@@ -220,6 +231,7 @@ impl Desired {
                 LinkKind::Bridge { .. } => Capability::Bridge,
                 LinkKind::Adopt { .. } => Capability::AdoptLink,
                 LinkKind::Veth { .. } => Capability::Veth,
+                LinkKind::Macvlan { .. } => Capability::Macvlan,
             },
             Self::Address { .. } => Capability::Address,
             Self::Route { .. } => Capability::Route,
@@ -249,4 +261,17 @@ pub struct EndpointDecision {
     pub gateways: Vec<IpAddr>,
     /// What the driver wants to be shown next time.
     pub state: Vec<u8>,
+}
+
+impl EndpointDecision {
+    /// The macvlan of the decision with its parent and mode, if it has one.
+    pub fn macvlan(&self) -> Option<(&Link, &IfName, MacvlanMode)> {
+        self.resources.iter().find_map(|resource| match resource {
+            Desired::Link(link) => match &link.kind {
+                LinkKind::Macvlan { parent, mode, .. } => Some((link, parent, *mode)),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
 }

@@ -24,6 +24,8 @@ pub enum Capability {
     AdoptLink,
     /// Pairs of links between host and sandbox.
     Veth,
+    /// Links of sandboxes on a parent of the host.
+    Macvlan,
     /// Addresses.
     Address,
     /// Routes in the sandbox.
@@ -40,10 +42,11 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Bridge,
         Self::AdoptLink,
         Self::Veth,
+        Self::Macvlan,
         Self::Address,
         Self::Route,
         Self::Filter,
@@ -58,6 +61,7 @@ impl Capability {
             Self::Bridge => "bridge",
             Self::AdoptLink => "adopt-link",
             Self::Veth => "veth",
+            Self::Macvlan => "macvlan",
             Self::Address => "address",
             Self::Route => "route",
             Self::Filter => "filter",

@@ -91,6 +91,11 @@ impl Endpoint {
         (Reverse(priority), network, id)
     }
 
+    /// Whether it is joined by a macvlan: its flows pass none of the host's rules then.
+    pub fn is_macvlan(&self) -> bool {
+        self.attachment.as_ref().is_some_and(|attachment| attachment.decision.macvlan().is_some())
+    }
+
     /// The sandbox, while joined.
     pub fn sandbox(&self) -> Option<SandboxId> {
         self.attachment.as_ref().map(|attachment| attachment.sandbox)

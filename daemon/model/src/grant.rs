@@ -26,8 +26,8 @@ pub struct Grants(BTreeMap<Capability, Scope>);
 pub enum Scope {
     /// Every one that admission lets through.
     Any,
-    /// Those whose name matches: of a link that is taken or named, or of a kernel parameter
-    /// by the last part of its key.
+    /// Those whose name matches: of a link that is taken or named, of a parent, or of a
+    /// kernel parameter by the last part of its key.
     Names(Vec<Pattern>),
     /// Those inside one of the prefixes: addresses, destinations, fixed source addresses.
     Prefixes(Vec<IpNetwork>),
@@ -66,7 +66,7 @@ pub struct InvalidGrant {
 }
 
 /// One capability with its scope: `veth`, `publish=8000-8999`, `address=10.0.0.0/8,fd00::/8`,
-/// `sysctl=accept_*`, `adopt-link=br-*`.
+/// `sysctl=accept_*`, `adopt-link=br-*`, `macvlan=eth1,eth1.*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant(pub Capability, pub Scope);
 
@@ -94,7 +94,7 @@ impl FromStr for Grant {
 
 fn scope_of(capability: Capability, parts: &[&str]) -> Result<Scope, String> {
     match capability {
-        Capability::Bridge | Capability::AdoptLink | Capability::Sysctl => {
+        Capability::Bridge | Capability::AdoptLink | Capability::Macvlan | Capability::Sysctl => {
             parts.iter().map(|part| pattern(part)).collect::<Result<_, _>>().map(Scope::Names)
         }
         Capability::Address | Capability::Route | Capability::Masquerade => {
@@ -193,6 +193,7 @@ impl Scope {
                 let name = match &link.kind {
                     LinkKind::Bridge { name } => name.as_ref(),
                     LinkKind::Adopt { name } => Some(name),
+                    LinkKind::Macvlan { parent, .. } => Some(parent),
                     LinkKind::Veth { .. } => None,
                 };
                 // A link that the host names is nobody else's.
@@ -234,6 +235,7 @@ fn what(resource: &Desired) -> String {
     match resource {
         Desired::Link(link) => match &link.kind {
             LinkKind::Bridge { name: Some(name) } | LinkKind::Adopt { name } => format!("`{name}`"),
+            LinkKind::Macvlan { parent, .. } => format!("`{parent}`"),
             LinkKind::Bridge { name: None } | LinkKind::Veth { .. } => "a link".to_owned(),
         },
         Desired::Address { address, .. } => format!("`{address}`"),
@@ -284,13 +286,21 @@ impl From<Grants> for Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::{Link, LinkSysctl, Side};
+    use crate::decision::{Link, LinkSysctl, MacvlanMode, Side};
     use crate::network::Family;
     use crate::port::Protocol;
 
     fn grants(texts: &[&str]) -> Grants {
         let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
         texts.try_into().unwrap()
+    }
+
+    fn macvlan(parent: &str) -> Desired {
+        link(LinkKind::Macvlan {
+            parent: parent.parse().unwrap(),
+            interface: "eth0".parse().unwrap(),
+            mode: MacvlanMode::Bridge,
+        })
     }
 
     fn link(kind: LinkKind) -> Desired {
@@ -327,6 +337,7 @@ mod tests {
                 interface: "eth0".parse().unwrap(),
                 hairpin: false,
             }),
+            Capability::Macvlan => macvlan("eth1"),
             Capability::Address => Desired::Address {
                 link: handle(),
                 address: "10.0.0.2/24".parse().unwrap(),
@@ -377,6 +388,7 @@ mod tests {
             ("bridge=br-*", link(LinkKind::Bridge { name: Some("br-x".parse().unwrap()) }), {
                 link(LinkKind::Bridge { name: Some("virbr0".parse().unwrap()) })
             }),
+            ("macvlan=eth1,eth1.*", macvlan("eth1.10"), macvlan("eth10")),
             ("address=10.0.0.0/24", one_of(Capability::Address), {
                 Desired::Address {
                     link: "l".parse().unwrap(),

@@ -12,7 +12,7 @@ use crate::driver::Driver;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::id::{EndpointId, NetworkId, PolicyId, SandboxId};
-use crate::name::{Labels, Name};
+use crate::name::{IfName, Labels, Name};
 use crate::network::Network;
 use crate::policy::Policy;
 use crate::reference::References;
@@ -110,8 +110,15 @@ pub struct Topology {
     policy_references: References<PolicyId>,
     by_network: BTreeMap<NetworkId, BTreeSet<EndpointId>>,
     by_sandbox: BTreeMap<SandboxId, BTreeSet<EndpointId>>,
+    /// Which endpoints have a macvlan on a link of the host.
+    by_parent: BTreeMap<IfName, BTreeSet<EndpointId>>,
     /// Which sandboxes have a link to the one of a name.
     linkers: HashMap<String, BTreeSet<SandboxId>>,
+}
+
+/// The link of the host that an endpoint's macvlan is on.
+fn parent(endpoint: &Endpoint) -> Option<&IfName> {
+    endpoint.attachment.as_ref()?.decision.macvlan().map(|(_, parent, _)| parent)
 }
 
 impl Topology {
@@ -168,6 +175,9 @@ impl Topology {
                 self.by_network.entry(endpoint.network).or_default().insert(endpoint.id);
                 if let Some(sandbox) = endpoint.sandbox() {
                     self.by_sandbox.entry(sandbox).or_default().insert(endpoint.id);
+                }
+                if let Some(parent) = parent(endpoint) {
+                    self.by_parent.entry(parent.clone()).or_default().insert(endpoint.id);
                 }
                 self.endpoints.insert(endpoint.id, Endpoint::clone(endpoint));
             }
@@ -232,6 +242,14 @@ impl Topology {
             ids.remove(&id);
             if ids.is_empty() {
                 self.by_sandbox.remove(&sandbox);
+            }
+        }
+        if let Some(parent) = parent(&endpoint)
+            && let Some(ids) = self.by_parent.get_mut(parent)
+        {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_parent.remove(parent);
             }
         }
     }
@@ -344,6 +362,12 @@ impl Topology {
     /// The endpoints in a sandbox.
     pub fn endpoints_of_sandbox(&self, id: SandboxId) -> impl Iterator<Item = &Endpoint> {
         let ids = self.by_sandbox.get(&id).into_iter().flatten();
+        ids.filter_map(|id| self.endpoints.get(id))
+    }
+
+    /// The endpoints that have a macvlan on this link of the host.
+    pub fn endpoints_on(&self, parent: &IfName) -> impl Iterator<Item = &Endpoint> {
+        let ids = self.by_parent.get(parent).into_iter().flatten();
         ids.filter_map(|id| self.endpoints.get(id))
     }
 

@@ -10,8 +10,10 @@ use postern_model::decision::{
 };
 use postern_model::driver::{EndpointView, NetworkView};
 use postern_model::grant::Grants;
+use postern_model::mac::MacAddr;
 use postern_model::name::IfName;
 
+use crate::parent::{self, Parent};
 use crate::prefix::contains;
 
 /// What is wrong with one resource of a decision.
@@ -172,6 +174,9 @@ fn network_resource(resource: &Desired, links: &[&Link], view: &NetworkView) -> 
         Desired::Link(Link { kind: LinkKind::Veth { .. }, .. }) => {
             Err("a network has no pair of links; an endpoint has".to_owned())
         }
+        Desired::Link(Link { kind: LinkKind::Macvlan { .. }, .. }) => {
+            Err("a network has no link in a sandbox; an endpoint has".to_owned())
+        }
         Desired::Link(link) => {
             known(links, &link.handle)?;
             check_mtu(link, view.mtu)
@@ -252,23 +257,27 @@ fn check_sysctl(key: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Reviews the decision for an endpoint that joins a sandbox.
+/// Reviews the decision for an endpoint that joins a sandbox. A macvlan gets the MTU, and
+/// in the mode `passthru` the MAC, that follow from its parent.
 ///
 /// # Errors
 /// Every resource that asks for more than was granted or offered.
 pub fn admit_endpoint(
-    decision: EndpointDecision,
+    mut decision: EndpointDecision,
     granted: &Grants,
     network: &NetworkDecision,
     network_view: &NetworkView,
     view: &EndpointView,
+    parent: Parent,
 ) -> Result<Admitted<EndpointDecision>, Vec<Rejection>> {
     let mut review = Review::new(granted);
+    parent::complete(&mut decision, parent, network_view);
     let offer = Offer {
         network: links(&network.resources),
         own: links(&decision.resources),
         network_view,
         view,
+        parent,
     };
     if offer.own.len() > 1 {
         review.reject("resources", "more than one link");
@@ -292,6 +301,7 @@ struct Offer<'a> {
     own: Vec<&'a Link>,
     network_view: &'a NetworkView,
     view: &'a EndpointView,
+    parent: Parent,
 }
 
 impl Offer<'_> {
@@ -315,6 +325,9 @@ impl Offer<'_> {
                 known(&self.own, link)?;
                 self.check_route(*destination, *via)
             }
+            Desired::Publish(_) if self.has_macvlan() => {
+                Err("nothing leads from a port of the host to a macvlan".to_owned())
+            }
             Desired::Publish(binding) if self.view.bindings.contains(binding) => Ok(()),
             Desired::Publish(binding) => {
                 Err(format!("{} port {} was not offered", binding.protocol, binding.host))
@@ -333,15 +346,28 @@ impl Offer<'_> {
     fn check_link(&self, link: &Link) -> Result<(), String> {
         known(&self.own, &link.handle)?;
         check_mtu(link, self.network_view.mtu)?;
-        let LinkKind::Veth { master, interface, .. } = &link.kind else {
-            return Err("an endpoint's link is a pair".to_owned());
-        };
-        known(&self.network, master)?;
-        check_interface(interface, &self.view.interface)?;
-        match link.mac {
-            Some(mac) if mac == self.view.mac => Ok(()),
-            _ => Err(format!("the MAC is not the offered {}", self.view.mac)),
+        match &link.kind {
+            LinkKind::Veth { master, interface, .. } => {
+                known(&self.network, master)?;
+                check_interface(interface, &self.view.interface)?;
+                check_mac(link, self.view.mac)
+            }
+            LinkKind::Macvlan { parent, interface, mode } => {
+                if !self.network.is_empty() {
+                    return Err("the network has a link of its own to be a port of".to_owned());
+                }
+                check_interface(interface, &self.view.interface)?;
+                let mac = parent::check(link, (parent, *mode), self.parent, self.network_view)?;
+                check_mac(link, mac.unwrap_or(self.view.mac))
+            }
+            LinkKind::Bridge { .. } | LinkKind::Adopt { .. } => {
+                Err("an endpoint's link is a pair or a macvlan".to_owned())
+            }
         }
+    }
+
+    fn has_macvlan(&self) -> bool {
+        self.own.iter().any(|link| matches!(link.kind, LinkKind::Macvlan { .. }))
     }
 
     fn check_route(&self, destination: IpNetwork, via: Option<IpAddr>) -> Result<(), String> {
@@ -359,6 +385,10 @@ impl Offer<'_> {
             _ => Ok(()),
         }
     }
+}
+
+fn check_mac(link: &Link, wanted: MacAddr) -> Result<(), String> {
+    if link.mac == Some(wanted) { Ok(()) } else { Err(format!("the MAC is not {wanted}")) }
 }
 
 fn check_interface(named: &IfName, offered: &IfName) -> Result<(), String> {

@@ -115,7 +115,7 @@ fn endpoint(
     let gateways = gateways.iter().map(|g| g.parse().unwrap()).collect();
     let decision = EndpointDecision { resources, gateways, state: Vec::new() };
     let network = network_decision(vec![bridge()]);
-    admit_endpoint(decision, &all(), &network, &network_view(), &endpoint_view())
+    admit_endpoint(decision, &all(), &network, &network_view(), &endpoint_view(), Parent::Absent)
         .map(Admitted::into_inner)
 }
 
@@ -170,7 +170,9 @@ fn an_empty_grant_admits_nothing() {
         let decision =
             EndpointDecision { resources: vec![resource], gateways: Vec::new(), state: Vec::new() };
         let network = network_decision(vec![bridge()]);
-        let refused = admit_endpoint(decision, &none, &network, &network_view(), &endpoint_view());
+        let (of_network, of_endpoint) = (network_view(), endpoint_view());
+        let refused =
+            admit_endpoint(decision, &none, &network, &of_network, &of_endpoint, Parent::Absent);
         assert!(refused.unwrap_err().iter().any(|r| r.reason == needs), "{needs}");
     }
 }

@@ -3,13 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
-use postern_model::decision::{Desired, Link, LinkKind};
+use postern_model::decision::{Desired, Link, LinkKind, MacvlanMode};
 use postern_model::endpoint::{Attachment, Endpoint};
 use postern_model::id::EndpointId;
 use postern_model::name::IfName;
 use postern_model::network::{Family, Network};
 use postern_model::port::Protocol;
-use postern_model::resource::{Bridge, Element, Owner, Place, Resource, ResourceSet, Veth};
+use postern_model::resource::{
+    Bridge, Element, Macvlan, Owner, Place, Resource, ResourceSet, Veth,
+};
 use postern_model::sandbox::Sandbox;
 
 use crate::files::files;
@@ -79,20 +81,20 @@ fn bridge_resource(network: &Network, link: &Link, name: IfName, filtered: bool)
 }
 
 /// What an endpoint needs while it is joined; nothing before and after.
-pub fn endpoint(endpoint: &Endpoint, network: &Network) -> ResourceSet {
+pub fn endpoint(endpoint: &Endpoint, network: &Network, sandbox: &Sandbox) -> ResourceSet {
     let mut set = ResourceSet::default();
     let Some(attachment) = &endpoint.attachment else { return set };
-    let Some((_, bridge)) = names::bridge_of(network.id, &network.decision) else { return set };
+    if is_cut_off(endpoint, sandbox) {
+        return set;
+    }
     let place = Place::Sandbox(attachment.sandbox);
     let Some(link) = &attachment.interface else { return set };
     set.extend(restrictions(endpoint).map(Resource::Element));
     for resource in &attachment.decision.resources {
         match resource {
-            Desired::Link(pair) => {
-                if let Some(veth) = veth(endpoint, attachment, pair, &bridge) {
-                    set.extend(identity(endpoint, &veth.name, &bridge));
-                    set.insert(Resource::Veth(veth));
-                }
+            Desired::Link(own) => {
+                set.extend(pair(endpoint, attachment, own, network));
+                set.extend(macvlan(endpoint, attachment, own).map(Resource::Macvlan));
             }
             Desired::Address { address, .. } => {
                 set.insert(Resource::Address { place, link: link.clone(), address: *address });
@@ -167,22 +169,49 @@ fn outermost(prefixes: &[IpNetwork]) -> Vec<IpNetwork> {
     all.iter().filter(|one| !inner(one)).copied().collect()
 }
 
-fn veth(
+/// Whether an endpoint has no link because its sandbox is in quarantine. A port is shut by
+/// the host's rules, but these have no hold on a macvlan: it is removed, and made anew when
+/// the quarantine ends.
+fn is_cut_off(endpoint: &Endpoint, sandbox: &Sandbox) -> bool {
+    sandbox.quarantined && endpoint.is_macvlan()
+}
+
+/// A pair, and what its port may send.
+fn pair(
     endpoint: &Endpoint,
     attachment: &Attachment,
     pair: &Link,
-    bridge: &IfName,
-) -> Option<Veth> {
-    let LinkKind::Veth { interface, hairpin, .. } = &pair.kind else { return None };
-    Some(Veth {
-        name: names::port(endpoint.id),
+    network: &Network,
+) -> Vec<Resource> {
+    let LinkKind::Veth { interface, hairpin, .. } = &pair.kind else { return Vec::new() };
+    let Some((_, bridge)) = names::bridge_of(network.id, &network.decision) else {
+        return Vec::new();
+    };
+    let name = names::port(endpoint.id);
+    let mut resources = identity(endpoint, &name, &bridge);
+    resources.push(Resource::Veth(Veth {
+        name,
         owner: Owner::Endpoint(endpoint.id),
-        master: bridge.clone(),
+        master: bridge,
         sandbox: attachment.sandbox,
         interface: interface.clone(),
         mac: endpoint.mac,
         mtu: pair.mtu.unwrap_or(DEFAULT_MTU),
         hairpin: *hairpin,
+    }));
+    resources
+}
+
+fn macvlan(endpoint: &Endpoint, attachment: &Attachment, link: &Link) -> Option<Macvlan> {
+    let LinkKind::Macvlan { parent, interface, mode } = &link.kind else { return None };
+    Some(Macvlan {
+        sandbox: attachment.sandbox,
+        interface: interface.clone(),
+        owner: Owner::Endpoint(endpoint.id),
+        parent: parent.clone(),
+        mode: *mode,
+        mac: (*mode != MacvlanMode::Passthru).then_some(endpoint.mac),
+        mtu: link.mtu.unwrap_or(DEFAULT_MTU),
     })
 }
 
@@ -214,13 +243,14 @@ pub fn sandbox<'a>(view: &View<'a>, sandbox: &'a Sandbox) -> ResourceSet {
         set.insert(Resource::Namespace { sandbox: sandbox.id, path: sandbox.path.clone() });
     }
     set.insert(Resource::NameServer { sandbox: sandbox.id });
-    let joined = view.joined(sandbox.id);
+    let mut joined = view.joined(sandbox.id);
+    let links = links::resolve(view, sandbox);
+    set.extend(files(sandbox, &joined, &links));
+    joined.retain(|(endpoint, _)| !is_cut_off(endpoint, sandbox));
     if sandbox.quarantined {
         let ports = joined.iter().map(|(endpoint, _)| names::port(endpoint.id));
         set.extend(ports.map(|port| Resource::Element(Element::Quarantine(port))));
     }
-    let links = links::resolve(view, sandbox);
-    set.extend(files(sandbox, &joined, &links));
     set.extend(links.iter().flat_map(links::Resolved::elements).map(Resource::Element));
     for family in Family::ALL {
         let gateway = default_gateway(&joined, family);

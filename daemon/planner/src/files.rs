@@ -70,9 +70,12 @@ fn line(text: &mut String, address: IpAddr, names: &str) {
     let _ = writeln!(text, "{address}\t{names}");
 }
 
-/// The host as the sandbox reaches it: the gateways of its default routes.
+/// The host as the sandbox reaches it: the gateways of its default routes. That of a
+/// macvlan is a router somewhere, and the host is not reached by its parent.
 pub(crate) fn gateways(joined: &[(&Endpoint, &Network)]) -> Vec<IpAddr> {
-    let of = |family| default_gateway(joined, family).map(|gateway| gateway.via);
+    let bridged: Vec<_> =
+        joined.iter().filter(|(endpoint, _)| !endpoint.is_macvlan()).copied().collect();
+    let of = |family| default_gateway(&bridged, family).map(|gateway| gateway.via);
     Family::ALL.into_iter().filter_map(of).collect()
 }
 

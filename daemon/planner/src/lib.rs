@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | [`subnets`], [`pools`] | a network's spec, what is occupied | its subnets |
 //! | [`ipam`] | a subnet, leases | the address offered |
-//! | [`admission`] | a driver's decision, grants, offers | an admitted one, or all objections |
+//! | [`admission`], [`parent`] | a driver's decision, grants, offers | an admitted one, or all objections |
 //! | [`desired`], [`names`] | records | the resources the kernel should hold |
 //! | [`view`] | the topology and a change of it | what it would be |
 //! | [`links`], [`environment`] | a sandbox's links | what they lead to, open and tell |
@@ -21,6 +21,7 @@ mod interval;
 pub mod ipam;
 pub mod links;
 pub mod names;
+pub mod parent;
 pub mod policy;
 pub mod pools;
 pub mod prefix;

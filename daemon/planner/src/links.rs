@@ -38,7 +38,10 @@ impl Resolved<'_> {
 
     /// What of the source the linking sandbox reaches though neighbours are kept apart.
     pub fn elements(&self) -> Vec<Element> {
-        let pairs = self.pairs.iter().flat_map(|(own, source)| {
+        // Between macvlan links nothing is kept apart by a rule.
+        let ruled =
+            self.pairs.iter().filter(|(own, source)| !own.is_macvlan() && !source.is_macvlan());
+        let pairs = ruled.flat_map(|(own, source)| {
             let ends = Family::ALL
                 .into_iter()
                 .filter_map(|family| Some((own.address(family)?, source.address(family)?)));

@@ -29,7 +29,7 @@ pub fn bridge_of(id: NetworkId, decision: &NetworkDecision) -> Option<(&Link, If
         Desired::Link(link) => match &link.kind {
             LinkKind::Bridge { name } => Some((link, name.clone().unwrap_or_else(|| bridge(id)))),
             LinkKind::Adopt { name } => Some((link, name.clone())),
-            LinkKind::Veth { .. } => None,
+            LinkKind::Veth { .. } | LinkKind::Macvlan { .. } => None,
         },
         _ => None,
     })

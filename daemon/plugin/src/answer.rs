@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use ipnetwork::IpNetwork;
 use postern_model::decision::{
-    Desired, EndpointDecision, Link, LinkKind, LinkSysctl, NetworkDecision, Side,
+    Desired, EndpointDecision, Link, LinkKind, LinkSysctl, MacvlanMode, NetworkDecision, Side,
 };
 use postern_model::driver::{Attach, Capability, Manifest, OptionScope, OptionSpec};
 use postern_model::name::{LABEL_KEY_MAX, Name};
@@ -139,6 +139,7 @@ const fn capability(raw: types::Capability) -> Capability {
         types::Capability::Bridge => Capability::Bridge,
         types::Capability::AdoptLink => Capability::AdoptLink,
         types::Capability::Veth => Capability::Veth,
+        types::Capability::Macvlan => Capability::Macvlan,
         types::Capability::Address => Capability::Address,
         types::Capability::Route => Capability::Route,
         types::Capability::Filter => Capability::Filter,
@@ -224,6 +225,16 @@ fn link_kind(at: &At<'_>, raw: &types::LinkKind) -> Result<LinkKind, Invalid> {
             master: at.field("veth.master").parse(&pair.master)?,
             interface: at.field("veth.interface-name").parse(&pair.interface_name)?,
             hairpin: pair.hairpin,
+        },
+        types::LinkKind::Macvlan(link) => LinkKind::Macvlan {
+            parent: at.field("macvlan.parent").parse(&link.parent)?,
+            interface: at.field("macvlan.interface-name").parse(&link.interface_name)?,
+            mode: match link.mode {
+                types::MacvlanMode::Private => MacvlanMode::Private,
+                types::MacvlanMode::Vepa => MacvlanMode::Vepa,
+                types::MacvlanMode::Bridge => MacvlanMode::Bridge,
+                types::MacvlanMode::Passthru => MacvlanMode::Passthru,
+            },
         },
     })
 }

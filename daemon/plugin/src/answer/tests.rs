@@ -20,6 +20,15 @@ fn pair(master: &str, interface_name: &str) -> types::Desired {
     types::Desired::Link(types::Link { kind, ..link("port") })
 }
 
+fn macvlan(parent: &str, interface_name: &str) -> types::Desired {
+    let kind = types::LinkKind::Macvlan(types::MacvlanLink {
+        parent: parent.into(),
+        interface_name: interface_name.into(),
+        mode: types::MacvlanMode::Vepa,
+    });
+    types::Desired::Link(types::Link { kind, ..link("port") })
+}
+
 fn prefix_on(address: &str) -> types::Desired {
     let (link, side) = ("bridge".into(), types::Side::Host);
     types::Desired::Address(types::Address { link, address: address.into(), side })
@@ -73,6 +82,10 @@ fn what_is_wrong_is_named_by_its_path() {
         (types::Desired::Link(adopted), "link.kind.adopt.name"),
         (pair("../eth0", "eth0"), "link.kind.veth.master"),
         (pair("bridge", "sixteen-bytes-xy"), "link.kind.veth.interface-name"),
+        (macvlan("lo", "eth0"), "link.kind.macvlan.parent"),
+        (macvlan("../eth1", "eth0"), "link.kind.macvlan.parent"),
+        (macvlan("", "eth0"), "link.kind.macvlan.parent"),
+        (macvlan("eth1", "all"), "link.kind.macvlan.interface-name"),
         (prefix_on("10.0.0.1"), "address.address"),
         (prefix_on("10.0.0.1/33"), "address.address"),
         (translated(v6, "192.0.2.1"), "masquerade.to"),
@@ -107,6 +120,18 @@ fn good_resources_pass() {
     let capabilities: Vec<Capability> =
         decision.resources.iter().map(Desired::capability).collect();
     assert_eq!(capabilities[..2], [Capability::Bridge, Capability::Veth]);
+}
+
+#[test]
+fn a_macvlan_is_what_the_driver_says() {
+    let decision = decide(vec![macvlan("eth1.10", "eth0")]).unwrap();
+    let expected = LinkKind::Macvlan {
+        parent: "eth1.10".parse().unwrap(),
+        interface: "eth0".parse().unwrap(),
+        mode: MacvlanMode::Vepa,
+    };
+    assert_eq!(decision.resources[0].capability(), Capability::Macvlan);
+    assert!(matches!(&decision.resources[0], Desired::Link(link) if link.kind == expected));
 }
 
 #[test]
@@ -160,7 +185,12 @@ fn manifests() {
 proptest! {
     #[test]
     fn any_text_is_taken_whole_or_refused(text in ".{0,40}", key in "[a-z_./]{0,12}") {
-        let resources = vec![prefix_on(&text), pair(&text, &text), parameter(&key, &text)];
+        let resources = vec![
+            prefix_on(&text),
+            pair(&text, &text),
+            macvlan(&text, "eth0"),
+            parameter(&key, &text),
+        ];
         for desired in resources {
             if let Ok(decision) = decide(vec![desired]) {
                 match &decision.resources[0] {
@@ -169,6 +199,9 @@ proptest! {
                     }) => {
                         prop_assert_eq!(master.as_str(), text.as_str());
                         prop_assert_eq!(interface.as_str(), text.as_str());
+                    }
+                    Desired::Link(Link { kind: LinkKind::Macvlan { parent, .. }, .. }) => {
+                        prop_assert_eq!(parent.as_str(), text.as_str());
                     }
                     Desired::Sysctl { sysctl, value, .. } => {
                         prop_assert!(!sysctl.key.contains(['/', '.']));

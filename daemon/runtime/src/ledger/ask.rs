@@ -7,6 +7,7 @@ use postern_model::id::NetworkId;
 use postern_model::mac::MacAddr;
 use postern_model::name::IfName;
 use postern_model::network::{Network, NetworkSpec, Subnet};
+use postern_model::port::PortBinding;
 use postern_model::refusal::Refusal;
 use postern_model::resource::Owner;
 use postern_planner::admission::{NamedLink, admit_endpoint, admit_network};
@@ -146,7 +147,7 @@ impl<K: Kernel> Core<K> {
     }
 
     /// Asks a driver what an endpoint needs in its sandbox, and admits it.
-    pub(super) fn ask_endpoint(
+    pub(super) async fn ask_endpoint(
         &self,
         driver: &LoadedDriver,
         network: &Network,
@@ -158,10 +159,34 @@ impl<K: Kernel> Core<K> {
         let decision = driver
             .endpoint(&context(request_id), &network_view, view)
             .map_err(|error| outcome::of_call(info.manifest.name.as_str(), &error))?;
-        admit_endpoint(decision, &info.granted, &network.decision, &network_view, view)
-            .map(postern_planner::admission::Admitted::into_inner)
-            .map_err(|r| outcome::of_rejections(info.manifest.name.as_str(), r))
+        let parent = self.parent(&view.id, &decision).await?;
+        let of_network = &network.decision;
+        let admitted =
+            admit_endpoint(decision, &info.granted, of_network, &network_view, view, parent)
+                .map_err(|r| outcome::of_rejections(info.manifest.name.as_str(), r))?;
+        let decision = admitted.into_inner();
+        check_published(info.manifest.name.as_str(), view, &decision)?;
+        Ok(decision)
     }
+}
+
+/// A port that was asked for and leads nowhere is refused, not forgotten.
+fn check_published(
+    driver: &str,
+    view: &EndpointView,
+    decision: &EndpointDecision,
+) -> Result<(), Refusal> {
+    let leads = |binding: &PortBinding| {
+        decision
+            .resources
+            .iter()
+            .any(|resource| matches!(resource, Desired::Publish(published) if published == binding))
+    };
+    if view.bindings.iter().all(leads) {
+        return Ok(());
+    }
+    let text = format!("driver `{driver}` publishes no ports on this network");
+    Err(Refusal::field("spec.published_ports", text))
 }
 
 /// The option by which a client chose the name of a bridge.
@@ -176,7 +201,7 @@ fn bridge_name(decision: &NetworkDecision) -> Option<IfName> {
         Desired::Link(link) => match &link.kind {
             LinkKind::Bridge { name } => name.clone(),
             LinkKind::Adopt { name } => Some(name.clone()),
-            LinkKind::Veth { .. } => None,
+            LinkKind::Veth { .. } | LinkKind::Macvlan { .. } => None,
         },
         _ => None,
     })

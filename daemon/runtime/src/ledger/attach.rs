@@ -25,7 +25,7 @@ use postern_plugin::LoadedDriver;
 use super::endpoints::{draft, gone};
 use super::locks::LockKey;
 use super::ports::Reserved;
-use super::{Committed, Core, Draft, Ledger, Retry, check, outcome};
+use super::{Committed, Core, Draft, Ledger, Retry, check, outcome, parent};
 
 /// An endpoint as its driver sees it. A driver that makes no link is told of the first
 /// name all the same; it has no use for it.
@@ -89,7 +89,8 @@ fn plan_between(
         let view = View::of(topology).with_endpoint(id, form);
         let touched = view.touched(sandbox).into_iter();
         let mut set: ResourceSet = touched.flat_map(|one| desired::sandbox(&view, one)).collect();
-        set.extend(form.map(|form| desired::endpoint(form, network)).unwrap_or_default());
+        let own = form.map(|form| desired::endpoint(form, network, sandbox));
+        set.extend(own.unwrap_or_default());
         set
     };
     let namespaces = std::iter::once(super::namespace_ref(sandbox)).collect();
@@ -103,6 +104,7 @@ fn outside_only(mut plan: Plan, sandbox: SandboxId) -> Plan {
         Resource::Sysctl { place, .. }
         | Resource::Address { place, .. }
         | Resource::Route { place, .. } => *place == Place::Sandbox(sandbox),
+        Resource::Macvlan(macvlan) => macvlan.sandbox == sandbox,
         _ => false,
     };
     plan.steps.retain(|step| match step {
@@ -148,7 +150,7 @@ impl<K: Kernel> Ledger<K> {
         }
         let driver = core.driver(network.spec.driver.as_str())?;
         let mut new = old.clone();
-        let reserved = core.attach(&mut new, &network, &sandbox, &driver, retry)?;
+        let reserved = core.attach(&mut new, &network, &sandbox, &driver, retry).await?;
         let plan =
             plan_between(core.state().topology(), &sandbox, &network, (Some(&old), Some(&new)));
         if validate_only {
@@ -184,7 +186,7 @@ impl<K: Kernel> Ledger<K> {
         let (_network, network) = core.using_network(&network).await?;
         let (driver, mut drafted) = core.draft_endpoint(name, &network, spec)?;
         let mut new = drafted.endpoint.clone();
-        let reserved = core.attach(&mut new, &network, &sandbox, &driver, retry)?;
+        let reserved = core.attach(&mut new, &network, &sandbox, &driver, retry).await?;
         let plan = plan_between(core.state().topology(), &sandbox, &network, (None, Some(&new)));
         if validate_only {
             return Ok(Outcome { object: new, plan: Some(plan) });
@@ -289,7 +291,7 @@ impl<K: Kernel> Core<K> {
     }
 
     /// Gives an endpoint what it has while joined: an interface, ports and a decision.
-    fn attach<'a>(
+    async fn attach<'a>(
         &'a self,
         endpoint: &mut Endpoint,
         network: &Network,
@@ -312,7 +314,8 @@ impl<K: Kernel> Core<K> {
         let view = view(endpoint, Some(&interface), &bindings)
             .ok_or_else(|| Refusal::new(Class::Internal, "NO_INTERFACE", "no interface"))?;
         let request_id = retry.map(|r| r.id.as_str());
-        let decision = self.ask_endpoint(driver, network, &view, request_id)?;
+        let decision = self.ask_endpoint(driver, network, &view, request_id).await?;
+        parent::take_mac(endpoint, &decision)?;
         let has_link = decision.resources.iter().any(|r| matches!(r, Desired::Link(_)));
         endpoint.attachment = Some(Attachment {
             sandbox: sandbox.id,

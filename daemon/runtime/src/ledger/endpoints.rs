@@ -150,7 +150,7 @@ impl<K: Kernel> Ledger<K> {
         check::revision(ObjectKind::Endpoint, &old.name, revision, old.revision)?;
         let mut new = old.clone();
         new.spec = EndpointSpec { aliases, exposed, published, labels, ..old.spec.clone() };
-        let change = core.rebind(&old, &mut new, &network, retry)?;
+        let change = core.rebind(&old, &mut new, &network, retry).await?;
         let sandbox = core.joined_sandbox(&old).ok();
         let plan = core.plan_of_update(sandbox.as_ref(), &network, (&old, &new));
         if validate_only {
@@ -247,7 +247,7 @@ impl<K: Kernel> Core<K> {
     }
 
     /// Gives `new` the bindings and the decision of its published ports, if it is joined.
-    fn rebind<'a>(
+    async fn rebind<'a>(
         &'a self,
         old: &Endpoint,
         new: &mut Endpoint,
@@ -278,7 +278,8 @@ impl<K: Kernel> Core<K> {
         let view = super::attach::view(new, attachment.interface.as_ref(), &bindings)
             .ok_or_else(|| Refusal::new(Class::Internal, "NO_INTERFACE", "no interface"))?;
         let request_id = retry.map(|r| r.id.as_str());
-        let decision = self.ask_endpoint(&driver, network, &view, request_id)?;
+        let decision = self.ask_endpoint(&driver, network, &view, request_id).await?;
+        super::parent::take_mac(new, &decision)?;
         let attachment =
             postern_model::endpoint::Attachment { bindings, decision, ..attachment.clone() };
         new.attachment = Some(attachment);

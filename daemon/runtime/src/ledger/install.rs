@@ -16,7 +16,7 @@ use postern_server::{DecisionChange, DriverOutcome};
 use tokio::task::spawn_blocking;
 
 use super::ask::NetworkDraft;
-use super::{Core, Ledger, Retry, attach, drivers, networks, now, outcome};
+use super::{Core, Ledger, Retry, attach, drivers, networks, now, outcome, parent};
 
 /// A network and its endpoints as another version of their driver decides.
 struct Moved {
@@ -225,15 +225,16 @@ impl<K: Kernel> Core<K> {
             let object = format!("endpoint {}", endpoint.name);
             let view = attach::view(&endpoint, attachment.interface.as_ref(), &attachment.bindings)
                 .ok_or_else(|| Refusal::new(Class::Internal, "NO_INTERFACE", "no interface"))?;
-            let asked = self.ask_endpoint(driver, &new, &view, None);
+            let asked = self.ask_endpoint(driver, &new, &view, None).await;
             let decision = asked.map_err(|refusal| refuses(&object, refusal))?;
             let lines = of_endpoint(&attachment.decision, &decision);
             if !lines.is_empty() {
                 changes.push(DecisionChange { object, changes: lines });
             }
             if decision != attachment.decision {
-                let attachment = Attachment { decision, ..attachment.clone() };
-                let other = Endpoint { attachment: Some(attachment), ..endpoint.clone() };
+                let mut other = endpoint.clone();
+                parent::take_mac(&mut other, &decision)?;
+                other.attachment = Some(Attachment { decision, ..attachment.clone() });
                 endpoints.push((endpoint, other));
             }
         }

@@ -6,6 +6,7 @@ use postern_model::event::{Action, ObjectKind};
 use postern_model::intent::{AddLink, Outcome, RemoveLink, SetQuarantine};
 use postern_model::plan::{Flows, Plan};
 use postern_model::refusal::{Class, Refusal};
+use postern_model::resource::ResourceSet;
 use postern_model::sandbox::Sandbox;
 use postern_model::topology::Put;
 use postern_planner::view::View;
@@ -147,7 +148,15 @@ impl<K: Kernel> Core<K> {
 
     fn plan_of_sandbox(&self, old: &Sandbox, new: &Sandbox) -> Plan {
         let state = self.state();
-        let set = |form| desired::sandbox(&View::of(state.topology()).with_sandbox(form), form);
+        // A quarantine takes away what its endpoints have inside.
+        let set = |form| {
+            let view = View::of(state.topology()).with_sandbox(form);
+            let joined = view.joined(form.id).into_iter();
+            let mut set: ResourceSet =
+                joined.flat_map(|(e, network)| desired::endpoint(e, network, form)).collect();
+            set.extend(desired::sandbox(&view, form));
+            set
+        };
         let mut plan = diff::plan(&set(new), &set(old), Self::namespaces([new]));
         if new.quarantined && !old.quarantined {
             let joined = state.topology().endpoints_of_sandbox(new.id);

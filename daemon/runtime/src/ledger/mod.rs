@@ -22,6 +22,7 @@ mod links;
 mod locks;
 mod networks;
 mod outcome;
+mod parent;
 mod pending;
 mod policies;
 mod ports;

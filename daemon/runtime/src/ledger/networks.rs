@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ipnetwork::IpNetwork;
 use postern_kernel::Kernel;
+use postern_model::decision::{Desired, NetworkDecision};
 use postern_model::driver::OptionScope;
 use postern_model::event::{Action, ObjectKind};
 use postern_model::id::NetworkId;
@@ -231,7 +232,9 @@ impl<K: Kernel> Core<K> {
             NetworkDraft { id, name: name.as_str(), spec: &spec, subnets: &subnets, state: &[] };
         let request_id = retry.map(|r| r.id.as_str());
         let (decision, adopted) = self.ask_network(&driver, &draft, request_id).await?;
-        check_host(&spec, &host, &adopted.prefixes).map_err(|e| outcome::of_subnet(&e))?;
+        if has_link(&decision) {
+            check_host(&spec, &host, &adopted.prefixes).map_err(|e| outcome::of_subnet(&e))?;
+        }
         if !spec.icc && !self.kernel.features().bridge_netfilter {
             let text = "icc off needs br_netfilter, which this kernel does not have";
             return Err(outcome::precondition("KERNEL_UNSUPPORTED", text).at("spec.icc"));
@@ -348,6 +351,12 @@ impl<K: Kernel> Core<K> {
             }
         }
     }
+}
+
+/// Without a link on the host a network gives the host no route, and its subnet may be one
+/// that the host is on by another link.
+fn has_link(decision: &NetworkDecision) -> bool {
+    decision.resources.iter().any(|resource| matches!(resource, Desired::Link(_)))
 }
 
 /// Refuses a spec that differs where a living network cannot. Subnets may be left out:

@@ -45,6 +45,7 @@ pub(super) fn of_apply(error: &ApplyError) -> Refusal {
         ApplyError::RouteExists { .. } => (Class::Precondition, "ROUTE_EXISTS"),
         ApplyError::NamespaceGone { .. } => (Class::Precondition, "NAMESPACE_GONE"),
         ApplyError::BridgeFull { .. } => (Class::Exhausted, "BRIDGE_FULL"),
+        ApplyError::ParentBusy { .. } => (Class::Precondition, "PARENT_BUSY"),
         ApplyError::Missing { .. } => (Class::Precondition, "LINK_MISSING"),
         ApplyError::Unsupported { .. } => (Class::Precondition, "KERNEL_UNSUPPORTED"),
         ApplyError::Foreign { .. } => (Class::Precondition, "LINK_FOREIGN"),

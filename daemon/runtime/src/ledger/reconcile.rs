@@ -83,7 +83,7 @@ fn parts(topology: &Topology, policies: &Compiler, gone: &BTreeSet<SandboxId>) -
     let sandboxes = present.map(|sandbox| {
         let joined = view.joined(sandbox.id);
         let mut set = desired::sandbox(&view, sandbox);
-        set.extend(joined.iter().flat_map(|(e, network)| desired::endpoint(e, network)));
+        set.extend(joined.iter().flat_map(|(e, network)| desired::endpoint(e, network, sandbox)));
         (sandbox.clone(), set)
     });
     Parts { sandboxes: sandboxes.collect(), shared }
