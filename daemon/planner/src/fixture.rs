@@ -1,6 +1,8 @@
 //! Small records for tests.
 
-use postern_model::decision::{EndpointDecision, NetworkDecision};
+use postern_model::decision::{
+    Desired, EndpointDecision, Link, LinkKind, MacvlanMode, NetworkDecision, Side,
+};
 use postern_model::endpoint::{Attachment, Endpoint, EndpointSpec};
 use postern_model::id::{EndpointId, NetworkId, SandboxId};
 use postern_model::network::{Network, NetworkSpec};
@@ -78,4 +80,28 @@ pub(crate) fn endpoint(last: u8, network: &Network, sandbox: &Sandbox) -> Endpoi
             },
         }),
     }
+}
+
+/// The same endpoint by a macvlan on `eth1` of the host.
+pub(crate) fn macvlan(last: u8, network: &Network, sandbox: &Sandbox) -> Endpoint {
+    let mut made = endpoint(last, network, sandbox);
+    let link = Link {
+        handle: "uplink".parse().unwrap(),
+        kind: LinkKind::Macvlan {
+            parent: "eth1".parse().unwrap(),
+            interface: "eth0".parse().unwrap(),
+            mode: MacvlanMode::Bridge,
+        },
+        mtu: Some(1500),
+        mac: Some(made.mac),
+    };
+    let addresses = made.addresses.clone();
+    let decision = &mut made.attachment.as_mut().unwrap().decision;
+    decision.resources.push(Desired::Link(link));
+    decision.resources.extend(addresses.into_iter().map(|address| Desired::Address {
+        link: "uplink".parse().unwrap(),
+        address,
+        side: Side::Sandbox,
+    }));
+    made
 }

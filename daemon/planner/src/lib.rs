@@ -31,4 +31,6 @@ pub mod view;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod macvlan_tests;
+#[cfg(test)]
 mod naming_tests;

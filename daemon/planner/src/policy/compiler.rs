@@ -16,6 +16,7 @@ use super::elements;
 use super::line::Named;
 use super::member::Member;
 use super::relevance::Relevance;
+use crate::names::bridge_of;
 
 /// Where a policy stands in the order.
 pub(super) type Place = (postern_model::policy::Tier, u32, String);
@@ -47,6 +48,9 @@ pub struct Compiler {
     pub(super) policies: BTreeMap<Place, Selecting>,
     pub(super) networks: BTreeMap<NetworkId, Labels>,
     pub(super) members: BTreeMap<EndpointId, Member>,
+    /// Joined endpoints whose flows pass none of the host's rules: to policies they are
+    /// part of the world.
+    pub(super) beyond: BTreeMap<EndpointId, Member>,
     pub(super) by_address: BTreeMap<IpAddr, EndpointId>,
     pub(super) identities: Identities,
     /// Whom each peer of a rule stands for.
@@ -104,6 +108,7 @@ impl Default for Compiler {
             policies: BTreeMap::new(),
             networks: BTreeMap::new(),
             members: BTreeMap::new(),
+            beyond: BTreeMap::new(),
             by_address: BTreeMap::new(),
             identities: Identities::new(),
             peers: BTreeMap::new(),
@@ -198,7 +203,12 @@ impl Compiler {
         dirty.endpoints.extend(gone);
         let mut delta = Delta::default();
         if puts.iter().any(is_common) {
-            let subnets = topology.networks().flat_map(|network| &network.subnets);
+            // Of a network without a bridge, as one of macvlan links, the gateway is not
+            // the host but a router somewhere.
+            let bridged = topology
+                .networks()
+                .filter(|network| bridge_of(network.id, &network.decision).is_some());
+            let subnets = bridged.flat_map(|network| &network.subnets);
             let gateways = subnets.filter_map(|subnet| subnet.gateway);
             let common = self.common_elements(gateways, &mut dirty);
             replace(&mut self.common, common, &mut delta);

@@ -26,6 +26,8 @@ pub struct Lint {
 pub enum LintKind {
     /// No joined endpoint is selected.
     SelectsNothing,
+    /// An endpoint is selected whose flows pass none of the host's rules.
+    NotEnforced,
     /// A peer means nobody.
     UnknownPeer,
     /// A port's name is nobody's.
@@ -42,7 +44,14 @@ impl Compiler {
     /// What is odd about a policy of this compiler.
     pub fn lint(&self, policy: &Policy) -> Vec<Lint> {
         let mut lints = Vec::new();
-        if self.subjects(policy).is_empty() {
+        let beyond = self.beyond(policy);
+        if !beyond.is_empty() {
+            let text = format!(
+                "selects {}, whose flows pass none of the host's rules: nothing holds them to it",
+                beyond.join(", ")
+            );
+            lints.push(Lint { kind: LintKind::NotEnforced, rule: None, text });
+        } else if self.subjects(policy).is_empty() {
             let text = "selects no joined endpoint".to_owned();
             lints.push(Lint { kind: LintKind::SelectsNothing, rule: None, text });
         }
@@ -78,6 +87,17 @@ impl Compiler {
             }
         }
         lints
+    }
+
+    /// The names of the endpoints that a policy selects in vain, in order.
+    fn beyond(&self, policy: &Policy) -> Vec<String> {
+        let selected = self
+            .beyond
+            .values()
+            .filter(|member| member.is_selected(&policy.spec.subject, &self.networks));
+        let mut names: Vec<String> = selected.map(|member| format!("`{}`", member.name)).collect();
+        names.sort();
+        names
     }
 
     /// Which other policy decides, for every subject, all that a rule matches.

@@ -85,7 +85,12 @@ impl Compiler {
         delta: &mut Delta,
     ) {
         let old = self.members.remove(&id);
-        let endpoint = topology.endpoint(id).filter(|endpoint| endpoint.attachment.is_some());
+        self.beyond.remove(&id);
+        let joined = topology.endpoint(id).filter(|endpoint| endpoint.attachment.is_some());
+        if let Some(endpoint) = joined.filter(|endpoint| endpoint.is_macvlan()) {
+            self.beyond.insert(id, Member::of(topology, endpoint));
+        }
+        let endpoint = joined.filter(|endpoint| !endpoint.is_macvlan());
         let Some(endpoint) = endpoint else {
             if let Some(old) = old {
                 self.forget_member(id, old, dirty, delta);

@@ -52,7 +52,9 @@ fn explain(
     let ends = [("from", &intent.from, &intent.to), ("to", &intent.to, &intent.from)];
     let mut found = Vec::new();
     for (field, end, other) in ends {
-        found.push(endpoint_of((topology, compiler), field, end, other)?);
+        let endpoint = endpoint_of((topology, compiler), field, end, other)?;
+        check_ruled(field, endpoint)?;
+        found.push(endpoint);
     }
     let family = family(intent, &found)?;
     let end = |index: usize, end: &FlowEnd| -> End<'_> {
@@ -127,6 +129,18 @@ fn entry(looked: Looked) -> LookedFacts {
         Came::Nothing => ("no rules", false),
     };
     LookedFacts { tier, policy, rule, came, late, audit }
+}
+
+/// Of flows that pass no rule of the host's there is nothing to explain.
+fn check_ruled(field: &str, endpoint: Option<&Endpoint>) -> Result<(), Refusal> {
+    match endpoint.filter(|endpoint| endpoint.is_macvlan()) {
+        None => Ok(()),
+        Some(endpoint) => {
+            let text =
+                format!("flows of endpoint `{}` pass none of the host's rules", endpoint.name);
+            Err(Refusal::field(field, text))
+        }
+    }
 }
 
 /// The endpoint that an end is, if it is one.

@@ -57,6 +57,7 @@ fn facts(compiler: &Compiler, policy: &Policy, flows_cut: usize) -> PolicyFacts 
 fn lint(lint: Lint) -> LintFacts {
     let code = match lint.kind {
         LintKind::SelectsNothing => "SELECTS_NOTHING",
+        LintKind::NotEnforced => "NOT_ENFORCED",
         LintKind::UnknownPeer => "UNKNOWN_PEER",
         LintKind::UnknownPort => "UNKNOWN_PORT",
         LintKind::UnreachableRule => "UNREACHABLE_RULE",

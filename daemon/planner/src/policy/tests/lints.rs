@@ -2,10 +2,12 @@
 
 use postern_model::policy::{Action, Mode, Peer, PolicySpec, Tier};
 use postern_model::port::Protocol::{Tcp, Udp};
+use postern_model::topology::Put;
 
 use super::world::{World, accept, any, app, has, of, policy, port, rule};
-use crate::policy::LintKind::{DnsBlocked, ShadowedRule};
-use crate::policy::{Lint, LintKind};
+use crate::fixture::macvlan;
+use crate::policy::LintKind::{DnsBlocked, NotEnforced, SelectsNothing, ShadowedRule};
+use crate::policy::{Compiler, Lint, LintKind};
 
 fn kinds(world: &World, name: &str) -> Vec<LintKind> {
     let policy = world.topology.find_policy(name).unwrap();
@@ -53,4 +55,20 @@ fn a_resolver_is_closed_to_who_reaches_something_by_name() {
     let name = vec![accept(vec![Peer::Domain("example.org".parse().unwrap())], vec![])];
     world.apply("names", app(has("pod", &["a"]), None, Some(name)));
     assert_eq!(kinds(&world, "dns"), [DnsBlocked]);
+}
+
+#[test]
+fn it_is_told_whom_rules_do_not_hold() {
+    let mut world = World::new();
+    let on = world.topology.find_sandbox("x-a").unwrap().clone();
+    let beyond = macvlan(20, &world.network("x"), &on);
+    world.apply("alone", app(has("beyond", &["yes"]), Some(vec![]), None));
+    assert_eq!(kinds(&world, "alone"), [SelectsNothing]);
+    let mut labelled = beyond.clone();
+    labelled.spec.labels.insert("beyond".into(), "yes".into());
+    world.put(Put::Endpoint(Box::new(labelled)));
+    assert_eq!(kinds(&world, "alone"), [NotEnforced]);
+    assert_eq!(world.held.len(), Compiler::of(&world.topology).elements().count());
+    world.put(Put::EndpointGone(beyond.id));
+    assert_eq!(kinds(&world, "alone"), [SelectsNothing]);
 }
