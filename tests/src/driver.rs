@@ -1,4 +1,4 @@
-//! Modules of the tests' own driver, built as anybody would build one.
+//! Modules of the tests' own driver and of the examples, built as anybody would build one.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,15 +22,36 @@ pub fn module(version: Option<&str>) -> PathBuf {
     if let Some(version) = version {
         cargo.args(["--features", version]);
     }
+    leave_the_outer_build(&mut cargo);
+    let built = cargo.arg("--target-dir").arg(&target).current_dir(&root).status();
+    assert!(built.is_ok_and(|status| status.success()), "the tests' driver does not build");
+    let made = target.join("wasm32-unknown-unknown/driver/postern_test_driver.wasm");
+    std::fs::copy(&made, &kept).unwrap_or_else(|error| panic!("{}: {error}", made.display()));
+    kept
+}
+
+/// The module of an example in `drivers-wasm/examples`, which is a workspace of its own.
+///
+/// # Panics
+/// It cannot be built.
+pub fn example(name: &str) -> PathBuf {
+    let _one = BUILDING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = root.join("target").join("examples");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--locked", "--offline", "--release"]);
+    cargo.args(["--target", "wasm32-unknown-unknown", "--target-dir"]).arg(&target);
+    leave_the_outer_build(&mut cargo);
+    let status = cargo.current_dir(root.join("drivers-wasm/examples").join(name)).status();
+    assert!(status.is_ok_and(|status| status.success()), "the example {name} does not build");
+    target.join(format!("wasm32-unknown-unknown/release/{name}.wasm"))
+}
+
+fn leave_the_outer_build(cargo: &mut Command) {
     let of_the_outer_build = |name: &str| name.starts_with("CARGO_PKG") || name == "RUSTFLAGS";
     for (name, _) in std::env::vars() {
         if of_the_outer_build(&name) {
             cargo.env_remove(name);
         }
     }
-    let built = cargo.arg("--target-dir").arg(&target).current_dir(&root).status();
-    assert!(built.is_ok_and(|status| status.success()), "the tests' driver does not build");
-    let made = target.join("wasm32-unknown-unknown/driver/postern_test_driver.wasm");
-    std::fs::copy(&made, &kept).unwrap_or_else(|error| panic!("{}: {error}", made.display()));
-    kept
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use postern_proto::v1::Endpoint;
+
 use super::World;
 use crate::command::sh;
 use crate::kernel::{self, Snapshot};
@@ -44,7 +46,7 @@ impl World {
         let now = self.snapshot().await;
         let links: BTreeSet<String> = now.links.iter().map(|link| link.owner.clone()).collect();
         let networks = now.networks.iter().filter(|n| !n.bridge.is_empty() && !is_adopted(n));
-        let endpoints = now.endpoints.iter().filter(|e| !e.sandbox.is_empty() && has_link(e));
+        let endpoints = bridged(&now).filter(|endpoint| has_link(endpoint));
         let mut expected: BTreeSet<String> =
             networks.map(|network| format!("network/{}", network.uid)).collect();
         expected.extend(endpoints.map(|endpoint| format!("endpoint/{}", endpoint.uid)));
@@ -58,7 +60,7 @@ impl World {
     }
 
     fn assert_guarded(&self, now: &Snapshot) {
-        let joined = now.endpoints.iter().filter(|e| !e.sandbox.is_empty());
+        let joined = bridged(now);
         let bare = |text: &str| text.split('/').next().unwrap_or_default().to_owned();
         let expected: BTreeSet<String> = joined
             .filter(|endpoint| !endpoint.ipv4_address.is_empty())
@@ -100,6 +102,15 @@ impl World {
     }
 }
 
+/// The joined endpoints that have an end on the host: those of networks with a bridge.
+fn bridged(now: &Snapshot) -> impl Iterator<Item = &Endpoint> {
+    let is_bridge = |endpoint: &&Endpoint| {
+        let network = now.networks.iter().find(|network| network.name == endpoint.network);
+        network.is_some_and(|network| !network.bridge.is_empty())
+    };
+    now.endpoints.iter().filter(|endpoint| !endpoint.sandbox.is_empty()).filter(is_bridge)
+}
+
 fn last(path: &str) -> Option<String> {
     Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned())
 }
@@ -109,6 +120,6 @@ fn is_adopted(network: &postern_proto::v1::Network) -> bool {
     network.bridge.starts_with("adopted")
 }
 
-fn has_link(endpoint: &postern_proto::v1::Endpoint) -> bool {
+fn has_link(endpoint: &Endpoint) -> bool {
     !endpoint.interface_name.is_empty() && !endpoint.mac_address.is_empty()
 }

@@ -19,6 +19,7 @@ mod idempotency;
 mod isolation;
 mod links;
 mod lists;
+mod macvlan;
 mod name_clients;
 mod names;
 mod names_outside;
