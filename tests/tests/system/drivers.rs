@@ -366,3 +366,39 @@ fn limits_are_set_by_name() {
         assert_eq!(driver(world).await.state(), DriverState::Enabled);
     });
 }
+
+/// Four calls go round for as long as they are let, on a machine with fewer processors; all
+/// else is done meanwhile.
+#[test]
+fn a_driver_that_takes_its_time_delays_nobody_else() {
+    let limits = [
+        "--driver-limit=call-wall-ms=8000",
+        "--driver-limit=fuel=1000000000000",
+        "--driver-limit=quarantine-faults=1000",
+    ];
+    World::run_with(&limits, async |world| {
+        done(&install(world, &module(None), &GRANTS));
+        let endless: Vec<_> = (0..4)
+            .map(|n| {
+                let api = world.api.clone();
+                tokio::spawn(async move {
+                    api.create_network(&format!("endless{n}"), doing("loop")).await
+                })
+            })
+            .collect();
+        // So that they are under way.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        for n in 0..3 {
+            let name = format!("quick{n}");
+            world.api.create_network(&name, ask::network(&[])).await.unwrap();
+            world.place(&name, &name, ask::endpoint()).await;
+        }
+        assert!(endless.iter().all(|one| !one.is_finished()), "the others waited for it");
+        for one in endless {
+            let refusal = Refusal::expect(one.await.unwrap());
+            assert_eq!(refusal.reason, "DRIVER_LIMIT");
+            assert!(refusal.message.contains("call time"), "{refusal:?}");
+        }
+        world.assert_agrees().await;
+    });
+}

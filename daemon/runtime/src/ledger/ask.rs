@@ -14,6 +14,9 @@ use postern_planner::admission::{NamedLink, admit_endpoint, admit_network};
 use postern_planner::names;
 use postern_plugin::LoadedDriver;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
+
 use super::{Core, now, outcome, seed};
 
 /// A network on the way to its record.
@@ -64,6 +67,19 @@ fn context(request_id: Option<&str>) -> Context {
     Context { request_id: request_id.unwrap_or_default().to_owned(), now: now().0, seed: seed() }
 }
 
+/// Calls a driver where it holds up nobody: a call may take as long as its limit, and the
+/// runtime has few threads. Handing the thread's other work on costs less than handing the
+/// call to another thread, which would have to own all it borrows.
+fn elsewhere<T>(call: impl FnOnce() -> T) -> T {
+    let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
+    // There is nobody to hand it to where there is one thread, as in tests.
+    if flavor.is_ok_and(|flavor| flavor == RuntimeFlavor::MultiThread) {
+        block_in_place(call)
+    } else {
+        call()
+    }
+}
+
 /// What a network finds on the bridge it adopts; empty if it adopts none.
 pub(super) struct AdoptedBridge {
     /// The bridge's own addresses with their prefixes.
@@ -80,8 +96,7 @@ impl<K: Kernel> Core<K> {
     ) -> Result<(NetworkDecision, AdoptedBridge), Refusal> {
         let view = draft.view(self.options.mtu);
         let info = driver.info();
-        let mut decision = driver
-            .network(&context(request_id), &view)
+        let mut decision = elsewhere(|| driver.network(&context(request_id), &view))
             .map_err(|error| outcome::of_call(info.manifest.name.as_str(), &error))?;
         let (named, adopted) = self.named_link(draft.id, &mut decision).await?;
         let name = bridge_name(&decision);
@@ -105,7 +120,8 @@ impl<K: Kernel> Core<K> {
     ) -> Result<(NamedLink, AdoptedBridge), Refusal> {
         let none = AdoptedBridge { prefixes: Vec::new() };
         let Some(name) = bridge_name(decision) else { return Ok((NamedLink::Absent, none)) };
-        if self.bridge_of_another(network, &name) {
+        // In this order: what was being made is a record, or it is still being made.
+        if !self.drafts.claim_bridge(network, &name) || self.bridge_of_another(network, &name) {
             return Ok((NamedLink::Ours, none));
         }
         let facts = self.kernel.link(&name).await.map_err(|e| outcome::of_observe(&e))?;
@@ -156,8 +172,7 @@ impl<K: Kernel> Core<K> {
     ) -> Result<EndpointDecision, Refusal> {
         let network_view = NetworkDraft::of(network).view(self.options.mtu);
         let info = driver.info();
-        let decision = driver
-            .endpoint(&context(request_id), &network_view, view)
+        let decision = elsewhere(|| driver.endpoint(&context(request_id), &network_view, view))
             .map_err(|error| outcome::of_call(info.manifest.name.as_str(), &error))?;
         let parent = self.parent(&view.id, &decision).await?;
         let of_network = &network.decision;

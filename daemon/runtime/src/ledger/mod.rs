@@ -9,6 +9,7 @@ mod ask;
 mod attach;
 mod check;
 mod counters;
+mod drafts;
 mod drivers;
 mod endpoints;
 mod explain;
@@ -62,6 +63,7 @@ pub(crate) use flows::LOG_TARGET;
 pub(crate) use outcome::chain;
 pub(crate) use requests::detached;
 
+use drafts::Drafts;
 use feed::Feed;
 use flows::Flows;
 use locks::Locks;
@@ -112,8 +114,9 @@ struct Core<K> {
     locks: Locks,
     /// Read by every mutation, written by what needs all of them to stand still.
     standstill: RwLock<()>,
-    /// One network is made at a time: choosing a subnet looks at all others.
-    creating_network: tokio::sync::Mutex<()>,
+    /// One network at a time chooses its subnets: it looks at all others.
+    choosing_subnets: tokio::sync::Mutex<()>,
+    drafts: Drafts,
     /// One namespace is adopted at a time: it must not be another sandbox's.
     adopting: tokio::sync::Mutex<()>,
     feed: Feed,
@@ -174,7 +177,8 @@ impl<K: Kernel> Ledger<K> {
             options,
             locks: Locks::default(),
             standstill: RwLock::default(),
-            creating_network: tokio::sync::Mutex::default(),
+            choosing_subnets: tokio::sync::Mutex::default(),
+            drafts: Drafts::default(),
             adopting: tokio::sync::Mutex::default(),
             feed,
             flows: Flows::default(),

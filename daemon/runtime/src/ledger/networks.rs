@@ -19,6 +19,7 @@ use postern_planner::{desired, diff};
 use postern_plugin::LoadedDriver;
 
 use super::ask::NetworkDraft;
+use super::drafts::Drafted;
 use super::locks::LockKey;
 use super::{Core, Draft, Ledger, Retry, check, new_id, now, outcome};
 
@@ -67,10 +68,9 @@ impl<K: Kernel> Ledger<K> {
     ) -> Result<Outcome<Network>, Refusal> {
         let core = &*self.0;
         let _moving = core.standstill.read().await;
-        let _one_at_a_time = core.creating_network.lock().await;
         let name = LockKey::NetworkName(intent.name.to_string());
         let _name = core.locks.write(name).await;
-        let mut network = core.draft_network(intent, predefined, retry).await?;
+        let (mut network, _drafted) = core.draft_network(intent, predefined, retry).await?;
         // Nobody joins it before it is there.
         let _network = core.locks.write(LockKey::Network(network.id)).await;
         let plan = plan_between((None, Some(&network)), false);
@@ -218,16 +218,20 @@ impl<K: Kernel> Core<K> {
         intent: CreateNetwork,
         predefined: bool,
         retry: Option<&Retry>,
-    ) -> Result<Network, Refusal> {
+    ) -> Result<(Network, Drafted<'_>), Refusal> {
         let CreateNetwork { name, mut spec } = intent;
         if self.state().topology().find_network(name.as_str()).is_some() {
             return Err(Refusal::name_taken(ObjectKind::Network, name.to_string()).at("name"));
         }
         let driver = self.driver(spec.driver.as_str())?;
+        let one_at_a_time = self.choosing_subnets.lock().await;
         self.check_driver(&driver, &spec, predefined)?;
         let id = NetworkId::new(new_id());
         let host = self.kernel.host_prefixes().await.map_err(|e| outcome::of_observe(&e))?;
         let subnets = self.choose_subnets(&driver, &mut spec, &host)?;
+        let names = (name.clone(), spec.driver.clone());
+        let drafted = self.drafts.begin(id, names, subnets.clone());
+        drop(one_at_a_time);
         let draft =
             NetworkDraft { id, name: name.as_str(), spec: &spec, subnets: &subnets, state: &[] };
         let request_id = retry.map(|r| r.id.as_str());
@@ -239,7 +243,7 @@ impl<K: Kernel> Core<K> {
             let text = "icc off needs br_netfilter, which this kernel does not have";
             return Err(outcome::precondition("KERNEL_UNSUPPORTED", text).at("spec.icc"));
         }
-        Ok(Network {
+        let network = Network {
             id,
             name,
             revision: 0,
@@ -249,7 +253,8 @@ impl<K: Kernel> Core<K> {
             subnets,
             decision,
             driver_digest: driver.info().digest.clone(),
-        })
+        };
+        Ok((network, drafted))
     }
 
     fn check_driver(
@@ -267,7 +272,9 @@ impl<K: Kernel> Core<K> {
         }
         if let Some(most) = info.manifest.max_networks {
             let state = self.state();
-            let have = state.topology().networks().filter(|n| n.spec.driver == *name).count();
+            let made = state.topology().networks().filter(|n| n.spec.driver == *name).count();
+            let drafts = self.drafts.chosen();
+            let have = made + drafts.iter().filter(|draft| draft.driver == *name).count();
             if !predefined && have >= most as usize {
                 let text = format!("there can be only {most} network of driver `{name}`");
                 return Err(outcome::precondition("TOO_MANY_NETWORKS", text).at("spec.driver"));
@@ -289,6 +296,12 @@ impl<K: Kernel> Core<K> {
         }
         let mut occupied: Vec<Occupied> =
             host.iter().map(|prefix| Occupied { prefix: *prefix, network: None }).collect();
+        for draft in self.drafts.chosen() {
+            occupied.extend(draft.subnets.iter().map(|subnet| Occupied {
+                prefix: subnet.subnet,
+                network: Some(draft.name.clone()),
+            }));
+        }
         let state = self.state();
         for network in state.topology().networks() {
             occupied.extend(network.subnets.iter().map(|subnet| Occupied {
