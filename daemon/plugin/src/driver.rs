@@ -173,6 +173,12 @@ impl LoadedDriver {
         self.callee.health.counters()
     }
 
+    /// Notes that a decision of it was not admitted. That is no fault in a row: what a user
+    /// chose may be the cause.
+    pub fn reject(&self) {
+        self.callee.health.reject();
+    }
+
     /// Its quarantine, if it is in one.
     pub fn rest(&self) -> Option<Rest> {
         self.callee.health.rest(Instant::now())

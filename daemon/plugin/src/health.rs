@@ -23,6 +23,8 @@ pub struct Counters {
     pub traps: u64,
     /// Its answer was no decision.
     pub bad_decisions: u64,
+    /// Its decision was well-formed, and not admitted.
+    pub rejected: u64,
     /// The host failed, not it.
     pub host_errors: u64,
     /// Too many waited already.
@@ -33,13 +35,14 @@ pub struct Counters {
 
 impl Counters {
     /// Each with its name.
-    pub const fn named(&self) -> [(&'static str, u64); 8] {
+    pub const fn named(&self) -> [(&'static str, u64); 9] {
         [
             ("calls", self.calls),
             ("faults", self.faults),
             ("limits", self.limits),
             ("traps", self.traps),
             ("bad-decisions", self.bad_decisions),
+            ("rejected", self.rejected),
             ("host-errors", self.host_errors),
             ("overloads", self.overloads),
             ("quarantined", self.quarantined),
@@ -90,6 +93,10 @@ impl Health {
 
     pub(crate) fn counters(&self) -> Counters {
         self.state().counters
+    }
+
+    pub(crate) fn reject(&self) {
+        self.state().counters.rejected += 1;
     }
 
     /// Its quarantine, if it is in one.

@@ -209,9 +209,14 @@ fn faults_are_told_apart_and_in_a_row_end_in_quarantine() {
         let shown = driver(world).await;
         assert_eq!(shown.state(), DriverState::Quarantined);
         assert!(shown.quarantine.is_some_and(|left| left.seconds <= 30));
-        for (name, count) in
-            [("faults", 1), ("traps", 1), ("limits", 1), ("bad-decisions", 1), ("quarantined", 1)]
-        {
+        for (name, count) in [
+            ("faults", 1),
+            ("traps", 1),
+            ("limits", 1),
+            ("bad-decisions", 1),
+            ("rejected", 1),
+            ("quarantined", 1),
+        ] {
             assert_eq!(shown.counters[name], count, "{name}");
         }
         // Nobody else notices, and its own networks carry on.

@@ -102,7 +102,7 @@ impl<K: Kernel> Core<K> {
         let name = bridge_name(&decision);
         let admitted =
             admit_network(decision, &info.granted, &view, named).map_err(|rejections| {
-                let refusal = outcome::of_rejections(info.manifest.name.as_str(), rejections);
+                let refusal = outcome::of_rejections(driver, rejections);
                 match (named, option_of(draft.spec, name.as_ref())) {
                     (NamedLink::Other | NamedLink::Ours, Some(field)) => refusal.at(field),
                     _ => refusal,
@@ -178,7 +178,7 @@ impl<K: Kernel> Core<K> {
         let of_network = &network.decision;
         let admitted =
             admit_endpoint(decision, &info.granted, of_network, &network_view, view, parent)
-                .map_err(|r| outcome::of_rejections(info.manifest.name.as_str(), r))?;
+                .map_err(|r| outcome::of_rejections(driver, r))?;
         let decision = admitted.into_inner();
         check_published(info.manifest.name.as_str(), view, &decision)?;
         Ok(decision)

@@ -162,6 +162,12 @@ impl<K: Kernel> Ledger<K> {
 impl<K: Kernel> Core<K> {
     /// Loads an installed driver, or notes why it cannot be.
     pub(super) fn load(&self, record: &Driver) {
+        let name = record.name.as_str();
+        if self.drivers.driver(name).is_some_and(|driver| driver.info().built_in) {
+            // One that comes with a later daemon; what has its name is not put in its place.
+            let problem = "a driver of this name is part of the daemon now".to_owned();
+            return self.installed.note(name, Some(problem));
+        }
         let loaded = self.installed.modules.read(&record.digest).map_err(|error| chain(&error));
         let prepared =
             loaded.and_then(|bytes| self.drivers.prepare(&bytes).map_err(|error| chain(&error)));

@@ -9,7 +9,7 @@ use postern_model::event::ObjectKind;
 use postern_model::refusal::{Class, FieldViolation, Refusal};
 use postern_planner::admission::Rejection;
 use postern_planner::subnets::SubnetError;
-use postern_plugin::{CallError, CompileError, Fault, Limit, LoadError};
+use postern_plugin::{CallError, CompileError, Fault, Limit, LoadError, LoadedDriver};
 
 /// The reason of a link whose name is taken.
 pub(super) const LINK_EXISTS: &str = "LINK_EXISTS";
@@ -136,7 +136,9 @@ pub(super) fn of_load(error: &LoadError) -> Refusal {
 
 /// A decision that was not admitted. Where the operator's choice of a bridge is the
 /// cause, it is his to change; all else is the driver's fault.
-pub(super) fn of_rejections(driver: &str, rejections: Vec<Rejection>) -> Refusal {
+pub(super) fn of_rejections(driver: &LoadedDriver, rejections: Vec<Rejection>) -> Refusal {
+    driver.reject();
+    let driver = &driver.info().manifest.name;
     let list: Vec<_> = rejections.iter().map(ToString::to_string).collect();
     let description =
         format!("driver `{driver}` decided what is not admitted: {}", list.join("; "));

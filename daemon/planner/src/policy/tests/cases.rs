@@ -170,6 +170,17 @@ fn admin(priority: u32, egress: Vec<postern_model::policy::Rule>) -> PolicySpec 
     policy((Tier::Admin, priority), (has("ns", &["x"]), any()), None, Some(egress))
 }
 
+/// What every tier has passed on is an entry of its own beside a rule for everything, and
+/// nobody's to count.
+#[test]
+fn what_every_tier_passes_on_is_left_to_the_networks() {
+    let passed = rule(Action::Pass, vec![], vec![port(Tcp, 80, 80)]);
+    let denied = rule(Action::Deny, vec![], vec![]);
+    let baseline = policy((Tier::Baseline, 0), (any(), any()), Some(vec![passed, denied]), None);
+    let world = under(baseline);
+    assert_eq!((world.allowed(TCP80), world.allowed(TCP81)), (72, 0));
+}
+
 #[test]
 fn the_first_rule_of_tier_admin_decides() {
     let y = || vec![of(has("ns", &["y"]), any())];
