@@ -1,8 +1,9 @@
 //! What the kernel holds that is ours, as resources.
 //!
 //! Links are ours by their alias, the sandbox's end of a pair by its place in the pair,
-//! macvlan links in sandboxes by alias or group, addresses and routes by their protocol number. Parameters carry no mark, and of
-//! bridges that were adopted only the addresses added to them do: neither is reported.
+//! macvlan links in sandboxes by alias or group, addresses and routes by their protocol
+//! number. Parameters carry no mark, and of bridges that were adopted only the addresses
+//! added to them do: neither is reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
