@@ -34,9 +34,15 @@ fn on_uplink(mode: &str) -> NetworkSpec {
 
 async fn pair(world: &World) -> [Netns; 2] {
     world.api.create_network("lan", lan(&[("parent", PARENT)])).await.unwrap();
-    let a = world.place("lan", "a", ask::address("192.0.2.10")).await;
-    let b = world.place("lan", "b", ask::address("192.0.2.11")).await;
+    let a = world.place("lan", "a", at(10)).await;
+    let b = world.place("lan", "b", at(11)).await;
     [a, b]
+}
+
+/// An endpoint with addresses that nobody else on the uplink has.
+fn at(host: u8) -> EndpointSpec {
+    let ipv6_address = format!("2001:db8::{host}");
+    EndpointSpec { ipv6_address, ..ask::address(&format!("192.0.2.{host}")) }
 }
 
 fn reaches(from: &Netns, to: &str) -> bool {
@@ -73,7 +79,7 @@ fn endpoints_are_on_the_hosts_own_network() {
 
         world.api.disconnect("lan", "a").await.unwrap();
         a.assert_without("eth0");
-        world.api.connect("lan", "a", ask::address("192.0.2.12")).await.unwrap();
+        world.api.connect("lan", "a", at(12)).await.unwrap();
         assert!(reaches(&a, "192.0.2.11:80"), "at once again");
         for sandbox in ["a", "b"] {
             world.api.delete_sandbox(sandbox, true).await.unwrap();
@@ -131,16 +137,19 @@ fn what_is_amiss_with_an_endpoint_is_told_and_nothing_is_left() {
             ("postern0", "postern0 is a link of the daemon's own"),
             ("foreign0", "granted for"),
         ] {
-            let refusal = refused(&[("parent", parent)], 0, ask::endpoint()).await;
+            let refusal = refused(&[("parent", parent)], 0, at(20)).await;
             assert_eq!(refusal.reason, "DECISION_REJECTED", "{refusal:?}");
             assert!(refusal.message.contains(why), "{refusal:?}");
         }
         let on = [("parent", PARENT)];
-        let refusal = refused(&on, 9000, ask::endpoint()).await;
+        let refusal = refused(&on, 0, ask::address(HOST4)).await;
+        refusal.assert(Code::FailedPrecondition, "spec.ipv4_address");
+        assert_eq!(refusal.reason, "ADDRESS_OF_HOST", "{refusal:?}");
+        let refusal = refused(&on, 9000, at(20)).await;
         assert!(refusal.message.contains("mtu 9000 is over the 1500 of uplink0"), "{refusal:?}");
         let refusal = refused(&on, 0, ask::publish(&[ask::tcp(8080, 80)])).await;
         refusal.assert(Code::InvalidArgument, "spec.published_ports");
-        let fixed = EndpointSpec { mac_address: "02:00:5e:00:53:01".into(), ..ask::endpoint() };
+        let fixed = EndpointSpec { mac_address: "02:00:5e:00:53:01".into(), ..at(20) };
         let alone = [("parent", PARENT), ("macvlan_mode", "passthru")];
         let refusal = refused(&alone, 0, fixed).await;
         refusal.assert(Code::InvalidArgument, "spec.mac_address");
@@ -156,7 +165,7 @@ fn passthru_is_for_one_endpoint_which_has_the_parents_mac() {
         install(world, &GRANTS);
         world.api.create_network("lan", on_uplink("passthru")).await.unwrap();
         let before = world.host.sh("ip -o link show uplink0");
-        let a = world.place("lan", "a", ask::address("192.0.2.10")).await;
+        let a = world.place("lan", "a", at(10)).await;
         let made = world.api.endpoint("a.lan").await.unwrap();
         assert!(before.contains(&made.mac_address), "{before}: {made:?}");
         assert!(a.sh("ip -o link show eth0").contains(&made.mac_address));
@@ -164,10 +173,10 @@ fn passthru_is_for_one_endpoint_which_has_the_parents_mac() {
         assert!(reaches(&a, &format!("{OUTSIDE4}:80")));
         world.assert_agrees().await;
         world.api.create_sandbox("b").await.unwrap();
-        let refusal = Refusal::expect(world.api.connect("lan", "b", ask::endpoint()).await);
+        let refusal = Refusal::expect(world.api.connect("lan", "b", at(20)).await);
         assert!(refusal.message.contains("another endpoint has uplink0 for itself"), "{refusal:?}");
         world.api.delete_sandbox("a", true).await.unwrap();
-        world.api.connect("lan", "b", ask::endpoint()).await.unwrap();
+        world.api.connect("lan", "b", at(20)).await.unwrap();
         world.api.delete_sandbox("b", true).await.unwrap();
         world.api.delete_network("lan").await.unwrap();
         world.assert_only_predefined().await;

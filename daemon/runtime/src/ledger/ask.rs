@@ -174,7 +174,7 @@ impl<K: Kernel> Core<K> {
         let info = driver.info();
         let decision = elsewhere(|| driver.endpoint(&context(request_id), &network_view, view))
             .map_err(|error| outcome::of_call(info.manifest.name.as_str(), &error))?;
-        let parent = self.parent(&view.id, &decision).await?;
+        let parent = self.parent(view, &decision).await?;
         let of_network = &network.decision;
         let admitted =
             admit_endpoint(decision, &info.granted, of_network, &network_view, view, parent)

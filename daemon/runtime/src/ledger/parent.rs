@@ -1,7 +1,9 @@
 //! The link of the host that an endpoint's macvlan is on.
 
+use ipnetwork::IpNetwork;
 use postern_kernel::{Kernel, LinkFacts};
 use postern_model::decision::{EndpointDecision, MacvlanMode};
+use postern_model::driver::EndpointView;
 use postern_model::endpoint::Endpoint;
 use postern_model::name::IfName;
 use postern_model::refusal::Refusal;
@@ -14,7 +16,7 @@ impl<K: Kernel> Core<K> {
     /// Looks up the parent that a decision for an endpoint names.
     pub(super) async fn parent(
         &self,
-        endpoint: &str,
+        view: &EndpointView,
         decision: &EndpointDecision,
     ) -> Result<Parent, Refusal> {
         let Some((_, name, _)) = decision.macvlan() else { return Ok(Parent::Absent) };
@@ -24,8 +26,16 @@ impl<K: Kernel> Core<K> {
             Some(facts) if facts.ours.is_some() => Parent::Ours,
             // On it, the endpoint would be past the rules of those who have adopted it.
             Some(facts) if facts.is_bridge && self.has_bridge(name) => Parent::Ours,
-            Some(LinkFacts { is_ethernet: true, is_port: false, mac: Some(mac), mtu, .. }) => {
-                Parent::Fit(ParentLink { mac, mtu, others: self.others_on(name, endpoint) })
+            Some(LinkFacts {
+                is_ethernet: true,
+                is_port: false,
+                mac: Some(mac),
+                mtu,
+                addresses,
+                ..
+            }) => {
+                check_addresses(view, name, &addresses)?;
+                Parent::Fit(ParentLink { mac, mtu, others: self.others_on(name, &view.id) })
             }
             Some(_) => Parent::Unfit,
         })
@@ -50,6 +60,22 @@ impl<K: Kernel> Core<K> {
             Some(_) => Others::Sharing,
         }
     }
+}
+
+/// What the host has on the parent no endpoint there can have.
+fn check_addresses(
+    view: &EndpointView,
+    parent: &IfName,
+    hosts: &[IpNetwork],
+) -> Result<(), Refusal> {
+    let taken = |of: &&IpNetwork| hosts.iter().any(|own| own.ip() == of.ip());
+    let Some(address) = view.addresses.iter().find(taken) else { return Ok(()) };
+    let text = format!(
+        "{} is the host's own on {parent}; keep it out of the network's range, or choose another",
+        address.ip()
+    );
+    let field = if address.is_ipv4() { "spec.ipv4_address" } else { "spec.ipv6_address" };
+    Err(outcome::precondition("ADDRESS_OF_HOST", text).at(field))
 }
 
 fn has_for_itself(endpoint: &Endpoint) -> bool {
