@@ -19,6 +19,7 @@ pub(crate) fn test() -> Result<(), Failure> {
     }
     // The whole-system tests start the built programs, which cargo does not know of.
     stage("build", &["build", "--workspace", "--locked"])?;
+    example("test", &[])?;
     stage("tests", &["test", "--workspace", "--locked", "--no-fail-fast"])
 }
 
@@ -26,11 +27,21 @@ pub(crate) fn test() -> Result<(), Failure> {
 pub(crate) fn ci() -> Result<(), Failure> {
     setup::driver_target()?;
     stage("format", &["fmt", "--all", "--check"])?;
+    stage("example: format", &["fmt", "--manifest-path", EXAMPLE, "--check"])?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     stage("lint", &clippy)?;
+    example("clippy", &["--all-targets", "--", "-D", "warnings"])?;
     let doc = ["doc", "--workspace", "--no-deps", "--locked"];
     stage_of("documentation", cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
     test()
+}
+
+/// A driver as somebody else would write one: a workspace of its own.
+const EXAMPLE: &str = "drivers-wasm/examples/macvlan/Cargo.toml";
+
+fn example(verb: &str, more: &[&str]) -> Result<(), Failure> {
+    let own = [verb, "--locked", "--manifest-path", EXAMPLE, "--target-dir", "target/examples"];
+    stage(&format!("example: {verb}"), &[&own[..], more].concat())
 }
 
 fn stage(name: &str, args: &[&str]) -> Result<(), Failure> {
