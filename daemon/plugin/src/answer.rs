@@ -14,7 +14,7 @@ use postern_model::network::Family;
 use postern_model::port::{PortBinding, PortRange, Protocol};
 
 use crate::contract::v0_1::{self as wit, types};
-use crate::limits::Limits;
+use crate::limits::{Limit, LimitHit, Limits};
 
 /// A value that is not what it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,16 +50,24 @@ impl<'a> At<'a> {
         Invalid { path: self.path.clone(), reason: reason.to_string() }
     }
 
-    fn at_most(&self, what: &str, count: usize, max: usize) -> Result<(), Invalid> {
+    /// No more entries than can differ.
+    fn at_most(&self, count: usize, max: usize) -> Result<(), Invalid> {
         if count <= max {
             return Ok(());
         }
-        Err(self.invalid(format_args!("has {count} {what}, at most {max} are allowed")))
+        Err(self.invalid(format_args!("has {count} entries, at most {max} are allowed")))
+    }
+
+    fn within(&self, which: Limit, limit: usize, measured: usize) -> Result<(), Invalid> {
+        if measured <= limit {
+            return Ok(());
+        }
+        Err(self.invalid(LimitHit::new(which, limit, Some(measured))))
     }
 
     /// A text of one line.
     fn text(&self, text: &str) -> Result<String, Invalid> {
-        self.at_most("bytes", text.len(), self.limits.string_bytes)?;
+        self.within(Limit::StringBytes, self.limits.string_bytes, text.len())?;
         if text.chars().any(char::is_control) {
             return Err(self.invalid("has control characters"));
         }
@@ -78,7 +86,7 @@ impl<'a> At<'a> {
     }
 
     fn state(&self, state: Vec<u8>) -> Result<Vec<u8>, Invalid> {
-        self.at_most("bytes", state.len(), self.limits.state_bytes)?;
+        self.within(Limit::StateBytes, self.limits.state_bytes, state.len())?;
         Ok(state)
     }
 }
@@ -87,9 +95,9 @@ pub(crate) fn manifest(raw: &wit::Manifest, limits: &Limits) -> Result<Manifest,
     let root = At::root(limits);
     let name = root.field("name");
     let options = root.field("options");
-    options.at_most("entries", raw.options.len(), limits.options)?;
+    options.within(Limit::Options, limits.options, raw.options.len())?;
     let capabilities = root.field("capabilities");
-    capabilities.at_most("entries", raw.capabilities.len(), Capability::ALL.len())?;
+    capabilities.at_most(raw.capabilities.len(), Capability::ALL.len())?;
     Ok(Manifest {
         name: Name::short(&raw.name).map_err(|error| name.invalid(error))?,
         version: root.field("version").text(&raw.version)?,
@@ -173,7 +181,7 @@ pub(crate) fn endpoint(
 }
 
 fn gateways(at: &At<'_>, raw: &[String]) -> Result<Vec<IpAddr>, Invalid> {
-    at.at_most("entries", raw.len(), Family::ALL.len())?;
+    at.at_most(raw.len(), Family::ALL.len())?;
     let mut gateways: Vec<IpAddr> = Vec::with_capacity(raw.len());
     for (index, text) in raw.iter().enumerate() {
         let at = at.index(index);
@@ -187,7 +195,7 @@ fn gateways(at: &At<'_>, raw: &[String]) -> Result<Vec<IpAddr>, Invalid> {
 }
 
 fn resources(at: &At<'_>, raw: &[types::Desired]) -> Result<Vec<Desired>, Invalid> {
-    at.at_most("entries", raw.len(), at.limits.resources)?;
+    at.within(Limit::Resources, at.limits.resources, raw.len())?;
     raw.iter().enumerate().map(|(index, raw)| desired(&at.index(index), raw)).collect()
 }
 

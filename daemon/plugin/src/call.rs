@@ -267,12 +267,18 @@ pub(crate) fn classify(
         Some(trap) => trap.to_string(),
         None => error.root_cause().to_string(),
     };
-    // Neither of the two has a type of its own in wasmtime's interface.
+    // None of the three has a type of its own in wasmtime's interface.
     if message.contains("too much data is being copied between the host and the guest") {
         return unmeasured(Limit::ResultBytes, limits.result_bytes);
     }
-    if message.contains("resource limit exceeded: instance count") {
-        return unmeasured(Limit::Instances, limits.instances);
+    if message.contains("store handle limit exceeded") {
+        return unmeasured(Limit::Handles, limits.handles);
+    }
+    if let Some(count) =
+        message.strip_prefix("resource limit exceeded: instance count too high at ")
+    {
+        let hit = LimitHit::new(Limit::Instances, limits.instances, count.parse().ok());
+        return CallError::Limit(hit);
     }
     if phase == Phase::Instantiate && !error.is::<Trap>() {
         return CallError::Host { reason: format!("{error:#}") };

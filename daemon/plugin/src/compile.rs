@@ -7,13 +7,11 @@
 //! The child reads its [`Terms`] and the module, up to the end; it writes one byte that
 //! tells what follows: machine code, or a text that says why there is none.
 
+mod parent;
+
 use std::io::{self, Read, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::process::ExitStatus;
 
 use nix::sys::resource::{Resource, setrlimit};
 use wasmtime::Engine;
@@ -21,7 +19,7 @@ use wit_component::ComponentEncoder;
 
 use crate::engine::engine;
 use crate::inspect::is_core;
-use crate::limits::{Limit, LimitHit, Limits};
+use crate::limits::{LimitHit, Limits};
 
 /// The argument that makes the daemon a compiling child.
 pub const COMPILE_ARGUMENT: &str = "--compile-driver";
@@ -32,8 +30,6 @@ const CODE: u8 = 0;
 const NOT_A_COMPONENT: u8 = 1;
 /// The answer begins with this if the component cannot be compiled.
 const NOT_COMPILED: u8 = 2;
-/// Most bytes of an answer. Compiled code is three to four times the size of its module.
-const ANSWER_MAX: u64 = 128 << 20;
 
 /// Where drivers are compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,14 +66,16 @@ pub enum CompileError {
         /// Why.
         reason: String,
     },
-    /// It takes too long.
+    /// It takes too long or too much memory.
     #[error("the component does not compile: {0}")]
     Limit(LimitHit),
-    /// The child ended without an answer, as it does when its memory is used up.
-    #[error("the compiler ended without an answer ({status})")]
+    /// The child ended without an answer.
+    #[error("the compiler ended without an answer ({status}): {last_words}")]
     Died {
         /// How it ended.
         status: ExitStatus,
+        /// What it wrote to standard error, cut.
+        last_words: String,
     },
     /// The child could not be started or spoken to.
     #[error("cannot run the compiler {}: {source}", program.display())]
@@ -224,7 +222,7 @@ pub(crate) fn run(
 ) -> Result<Vec<u8>, CompileError> {
     match compiler {
         Compiler::InProcess => compile_with(engine, module).map_err(CompileError::from),
-        Compiler::Child { program } => in_child(program, limits, module),
+        Compiler::Child { program } => parent::in_child(program, limits, module),
     }
 }
 
@@ -235,85 +233,4 @@ impl From<Refusal> for CompileError {
             Refusal::Compile(reason) => Self::Compile { reason },
         }
     }
-}
-
-fn in_child(program: &Path, limits: &Limits, module: &[u8]) -> Result<Vec<u8>, CompileError> {
-    let failed = |source| CompileError::Spawn { program: program.to_owned(), source };
-    let mut child = Command::new(program)
-        .arg0("posternd")
-        .arg(COMPILE_ARGUMENT)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    let answer = converse(&mut child, limits, module);
-    if answer.is_err() {
-        // Only fails if the child has ended already.
-        let _ = child.kill();
-    }
-    let status = child.wait().map_err(failed)?;
-    read_answer(limits, status, answer)
-}
-
-/// Why a child has not been heard to the end.
-enum Silence {
-    /// The time is up.
-    Timeout,
-    /// A pipe broke or its thread could not be started, mostly since the child ended.
-    Broken,
-}
-
-fn converse(child: &mut Child, limits: &Limits, module: &[u8]) -> Result<Vec<u8>, Silence> {
-    let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-        return Err(Silence::Broken);
-    };
-    let (send, receive) = mpsc::channel();
-    let mut request = Terms::new(limits).bytes();
-    request.extend(module);
-    let heard = move || -> io::Result<Vec<u8>> {
-        input.write_all(&request)?;
-        drop(input);
-        let mut answer = Vec::new();
-        output.take(ANSWER_MAX).read_to_end(&mut answer)?;
-        Ok(answer)
-    };
-    let speak = thread::Builder::new().name("driver-compile".to_owned());
-    // The thread ends by itself: killing the child closes both of its pipes. When nobody
-    // listens any more the answer is of no use.
-    speak.spawn(move || drop(send.send(heard()))).map_err(|_| Silence::Broken)?;
-    match receive.recv_timeout(limits.compile_wall) {
-        Ok(Ok(answer)) => Ok(answer),
-        Err(mpsc::RecvTimeoutError::Timeout) => Err(Silence::Timeout),
-        Ok(Err(_)) | Err(mpsc::RecvTimeoutError::Disconnected) => Err(Silence::Broken),
-    }
-}
-
-fn read_answer(
-    limits: &Limits,
-    status: ExitStatus,
-    answer: Result<Vec<u8>, Silence>,
-) -> Result<Vec<u8>, CompileError> {
-    let hit =
-        |which, limit: Duration| Err(CompileError::Limit(LimitHit::of_time(which, limit, limit)));
-    let mut answer = match answer {
-        Err(Silence::Timeout) => return hit(Limit::CompileWall, limits.compile_wall),
-        _ if status.signal() == Some(nix::libc::SIGXCPU) => {
-            return hit(Limit::CompileCpu, limits.compile_cpu);
-        }
-        Ok(answer) if status.success() && !answer.is_empty() => answer,
-        Ok(_) | Err(Silence::Broken) => return Err(CompileError::Died { status }),
-    };
-    let rest = answer.split_off(1);
-    match answer.as_slice() {
-        [CODE] => Ok(rest),
-        [NOT_A_COMPONENT] => Err(CompileError::Componentize { reason: lossy(&rest) }),
-        [NOT_COMPILED] => Err(CompileError::Compile { reason: lossy(&rest) }),
-        _ => Err(CompileError::Died { status }),
-    }
-}
-
-fn lossy(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).into_owned()
 }

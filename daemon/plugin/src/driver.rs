@@ -50,9 +50,12 @@ impl Callee {
         function: impl FnOnce(&NetworkDriver, &mut Store<CallState>) -> Result<T, Error>,
     ) -> Result<T, CallError> {
         let shared = &*self.shared;
-        let full = || CallError::Limit(LimitHit::new(Limit::Queued, shared.limits.queued, None));
-        let _own = self.gate.enter().ok_or_else(full)?;
-        let _all = shared.gate.enter().ok_or_else(full)?;
+        let full = |which| {
+            let limit = shared.limits.queued;
+            move |queued| CallError::Limit(LimitHit::new(which, limit, Some(queued)))
+        };
+        let _own = self.gate.enter().map_err(full(Limit::QueuedPerDriver))?;
+        let _all = shared.gate.enter().map_err(full(Limit::Queued))?;
         let _ticking = shared.ticker.tick();
         let state = CallState::new(driver, request, &shared.limits);
         let answer = catch_unwind(AssertUnwindSafe(|| self.run(state, function)));

@@ -30,12 +30,13 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Goes through, waiting if need be; none if too many wait already.
-    pub(crate) fn enter(&self) -> Option<Pass<'_>> {
+    /// Goes through, waiting if need be. If too many wait already it is refused, and told
+    /// how many it would have made.
+    pub(crate) fn enter(&self) -> Result<Pass<'_>, usize> {
         let mut state = self.state();
         if state.inside >= self.inside {
             if state.waiting >= self.waiting {
-                return None;
+                return Err(state.waiting + 1);
             }
             state.waiting += 1;
             state = self
@@ -45,7 +46,7 @@ impl Gate {
             state.waiting -= 1;
         }
         state.inside += 1;
-        Some(Pass(self))
+        Ok(Pass(self))
     }
 }
 
@@ -70,10 +71,10 @@ mod tests {
     fn who_finds_the_queue_full_is_refused() {
         let gate = Gate::new(1, 0);
         let pass = gate.enter();
-        assert!(pass.is_some());
-        assert!(gate.enter().is_none());
+        assert!(pass.is_ok());
+        assert_eq!(gate.enter().map(drop), Err(1));
         drop(pass);
-        assert!(gate.enter().is_some());
+        assert!(gate.enter().is_ok());
     }
 
     #[test]
@@ -81,7 +82,7 @@ mod tests {
         let gate = Gate::new(1, 1);
         let pass = gate.enter();
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| gate.enter().is_some());
+            let waiting = scope.spawn(|| gate.enter().is_ok());
             while gate.state().waiting == 0 && !waiting.is_finished() {
                 thread::sleep(Duration::from_millis(1));
             }

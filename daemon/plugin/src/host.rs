@@ -227,7 +227,7 @@ impl DriverHost {
         let component = self.component(bytes, stem(&digest))?;
         self.admit(&component)?;
         let callee = self.link(&component)?;
-        let raw = callee.describe().map_err(LoadError::Describe)?;
+        let raw = callee.describe().map_err(of_describe)?;
         let manifest = answer::manifest(&raw, &self.shared.limits).map_err(|invalid| {
             LoadError::BadManifest { path: invalid.path, reason: invalid.reason }
         })?;
@@ -289,5 +289,18 @@ impl DriverHost {
 impl std::fmt::Debug for DriverHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DriverHost").field("drivers", &self.list()).finish_non_exhaustive()
+    }
+}
+
+/// The types of functions are compared only when there is an instance, and that they differ
+/// has no type of its own in wasmtime's interface.
+fn of_describe(error: CallError) -> LoadError {
+    match error {
+        CallError::Host { reason }
+            if reason.contains("failed to convert function to given type") =>
+        {
+            LoadError::Link { reason }
+        }
+        other => LoadError::Describe(other),
     }
 }

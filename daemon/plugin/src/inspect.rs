@@ -4,18 +4,14 @@ use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::Engine;
 
 use crate::contract::{EXPORT, IMPORTS, Interface};
+use crate::limits::{Limit, LimitHit};
 
 /// Why bytes are not a driver.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InspectError {
     /// Longer than allowed.
-    #[error("the module has {size} bytes, at most {max} are allowed")]
-    TooLarge {
-        /// Bytes given.
-        size: usize,
-        /// Bytes allowed.
-        max: usize,
-    },
+    #[error("the module exceeds the {0}")]
+    TooLarge(LimitHit),
     /// Machine code. It would run as the daemon, unchecked.
     #[error("the module is machine code compiled beforehand; only WebAssembly is accepted")]
     Precompiled,
@@ -45,6 +41,15 @@ pub enum InspectError {
     /// It does not export the driver's interface.
     #[error("does not export `postern:driver/driver`")]
     NoExport,
+    /// It exports the driver's interface in two versions that the daemon speaks, and nothing
+    /// says which is meant.
+    #[error("is two drivers: exports `{first}` and `{second}`")]
+    TwoDrivers {
+        /// One.
+        first: String,
+        /// The other.
+        second: String,
+    },
 }
 
 /// What the top level of a binary says.
@@ -59,7 +64,8 @@ struct Surface {
 /// Checks size, form, imports and contract.
 pub(crate) fn inspect(bytes: &[u8], max: usize) -> Result<(), InspectError> {
     if bytes.len() > max {
-        return Err(InspectError::TooLarge { size: bytes.len(), max });
+        let hit = LimitHit::new(Limit::ModuleBytes, max, Some(bytes.len()));
+        return Err(InspectError::TooLarge(hit));
     }
     if Engine::detect_precompiled(bytes).is_some() {
         return Err(InspectError::Precompiled);
@@ -140,13 +146,28 @@ fn check(surface: &Surface) -> Result<(), InspectError> {
         supported(interface, name)?;
     }
     // A core module names functions, `interface#function`; a component names interfaces.
-    let mut exports = surface.exports.iter().filter_map(|name| {
+    let exports = surface.exports.iter().filter_map(|name| {
         let interface = plain(name).split(['#', '|']).next().unwrap_or_default();
         Interface::parse(interface).map(|interface| (name, interface))
     });
-    match exports.find(|(_, interface)| interface.name == EXPORT) {
-        Some((name, interface)) => supported(interface, name),
-        None => Err(InspectError::NoExport),
+    one_driver(exports.filter(|(_, interface)| interface.name == EXPORT))
+}
+
+/// A driver may be built for several versions of the contract; one of them is the daemon's.
+fn one_driver<'a>(
+    drivers: impl Iterator<Item = (&'a String, Interface<'a>)>,
+) -> Result<(), InspectError> {
+    let (ours, others): (Vec<_>, Vec<_>) =
+        drivers.partition(|(_, interface)| interface.is_supported());
+    let Some((name, first)) = ours.first() else {
+        let found = others.first().ok_or(InspectError::NoExport)?.0.clone();
+        return Err(InspectError::ContractVersion { found });
+    };
+    match ours.iter().find(|(_, other)| other.version != first.version) {
+        Some((other, _)) => {
+            Err(InspectError::TwoDrivers { first: (*name).clone(), second: (*other).clone() })
+        }
+        None => Ok(()),
     }
 }
 
@@ -185,8 +206,8 @@ mod tests {
 
     #[test]
     fn size_comes_first() {
-        let expected = Err(InspectError::TooLarge { size: 9, max: 8 });
-        assert_eq!(inspect(&[0; 9], 8), expected);
+        let hit = LimitHit { which: Limit::ModuleBytes, limit: 8, measured: Some(9) };
+        assert_eq!(inspect(&[0; 9], 8), Err(InspectError::TooLarge(hit)));
     }
 
     #[test]

@@ -114,10 +114,14 @@ impl Default for Limits {
 /// Which limit was hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Limit {
+    /// [`Limits::module_bytes`].
+    ModuleBytes,
     /// [`Limits::compile_cpu`].
     CompileCpu,
     /// [`Limits::compile_wall`].
     CompileWall,
+    /// [`Limits::compile_memory`].
+    CompileMemory,
     /// [`Limits::memory_bytes`].
     MemoryBytes,
     /// [`Limits::memories`].
@@ -138,7 +142,19 @@ pub enum Limit {
     InstantiateWall,
     /// [`Limits::result_bytes`].
     ResultBytes,
-    /// [`Limits::queued`].
+    /// [`Limits::handles`].
+    Handles,
+    /// [`Limits::resources`].
+    Resources,
+    /// [`Limits::string_bytes`].
+    StringBytes,
+    /// [`Limits::options`].
+    Options,
+    /// [`Limits::state_bytes`].
+    StateBytes,
+    /// [`Limits::queued`], behind the [`Limits::calls_per_driver`].
+    QueuedPerDriver,
+    /// [`Limits::queued`], behind the [`Limits::calls`].
     Queued,
 }
 
@@ -146,8 +162,10 @@ impl Limit {
     /// The name, with the unit where there is one.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::ModuleBytes => "module in bytes",
             Self::CompileCpu => "compile CPU time in ms",
             Self::CompileWall => "compile time in ms",
+            Self::CompileMemory => "compile memory in bytes",
             Self::MemoryBytes => "memory in bytes",
             Self::Memories => "memories",
             Self::Tables => "tables",
@@ -158,7 +176,13 @@ impl Limit {
             Self::CallWall => "call time in ms",
             Self::InstantiateWall => "instantiation time in ms",
             Self::ResultBytes => "result in bytes",
-            Self::Queued => "queued calls",
+            Self::Handles => "handles",
+            Self::Resources => "resources",
+            Self::StringBytes => "text in bytes",
+            Self::Options => "options",
+            Self::StateBytes => "state in bytes",
+            Self::QueuedPerDriver => "queued calls of the driver",
+            Self::Queued => "queued calls of all drivers",
         }
     }
 }

@@ -2,9 +2,12 @@
 //! natively; what is hostile is hand-written WebAssembly.
 
 mod built_in;
-mod guest;
-mod hostile;
+mod calls;
+mod limits;
+mod lines;
 mod loading;
+mod module;
+mod zoo;
 
 use std::path::Path;
 use std::sync::Arc;
