@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         ("a_slow_child_is_killed", a_slow_child_is_killed),
         ("a_busy_child_is_stopped", a_busy_child_is_stopped),
         ("a_child_without_memory_ends_alone", a_child_without_memory_ends_alone),
+        ("a_tower_of_components_ends_with_the_child", a_tower_of_components_ends_with_the_child),
         ("a_program_that_is_not_there_is_named", a_program_that_is_not_there_is_named),
         ("a_program_that_is_no_compiler_is_told", a_program_that_is_no_compiler_is_told),
     ] {
@@ -85,17 +86,20 @@ fn endless_to_compile() -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-/// Why that component does not load.
-fn refusal(limits: Limits) -> LoadError {
+/// Why a component does not load.
+fn refusal(component: &[u8], limits: Limits) -> LoadError {
     let state = TempDir::new().unwrap();
     let compiler = Compiler::default();
     let options = HostOptions { state: state.path().to_owned(), limits, compiler };
     let host = DriverHost::open(options).unwrap();
-    host.load(&endless_to_compile(), false, &Grants::default()).unwrap_err()
+    host.load(component, false, &Grants::default()).unwrap_err()
 }
 
 fn a_busy_child_is_stopped() {
-    let error = refusal(Limits { compile_cpu: Duration::from_secs(1), ..Limits::default() });
+    let error = refusal(
+        &endless_to_compile(),
+        Limits { compile_cpu: Duration::from_secs(1), ..Limits::default() },
+    );
     assert_eq!(
         error.to_string(),
         "the component does not compile: limit of compile CPU time in ms: 1000 exceeds 1000"
@@ -103,10 +107,40 @@ fn a_busy_child_is_stopped() {
 }
 
 fn a_child_without_memory_ends_alone() {
-    let error = refusal(Limits { compile_memory: 1 << 20, ..Limits::default() });
+    let error =
+        refusal(&endless_to_compile(), Limits { compile_memory: 1 << 20, ..Limits::default() });
     assert_eq!(
         error.to_string(),
         "the component does not compile: limit of compile memory in bytes: exceeds 1048576"
+    );
+}
+
+/// A driver at first sight, followed by so many components, one in the other.
+fn tower(floors: usize) -> Vec<u8> {
+    const HEADER: [u8; 8] = *b"\0asm\x0d\0\x01\0";
+    // Four bytes whatever the size, so that the sizes of what is around it are known.
+    let leb128 = |size: usize| {
+        [0, 7, 14, 21].map(|shift| (size >> shift & 0x7f) as u8 | if shift < 21 { 0x80 } else { 0 })
+    };
+    let text = r#"(component (instance $driver)
+        (export "postern:driver/driver@0.1.0" (instance $driver)))"#;
+    let mut bytes = wat::parse_str(text).unwrap();
+    for floor in (1..=floors).rev() {
+        // A floor is a header, and all but the last have a section of 5 bytes and the rest.
+        bytes.push(4);
+        bytes.extend(leb128(floor * 13 - 5));
+        bytes.extend(HEADER);
+    }
+    bytes
+}
+
+/// The compiler's memory grows with the square of the floors; the first look's does not.
+fn a_tower_of_components_ends_with_the_child() {
+    let limits = Limits { compile_memory: 512 << 20, ..Limits::default() };
+    let error = refusal(&tower(200_000), limits);
+    assert_eq!(
+        error.to_string(),
+        "the component does not compile: limit of compile memory in bytes: exceeds 536870912"
     );
 }
 

@@ -131,9 +131,7 @@ impl World {
         let counts =
             |element: &&Element| matches!(element, Element::Decision(_) | Element::Isolated(..));
         let held = self.held.iter().filter(counts);
-        let passed_on = |element: &Element| {
-            matches!(element, Element::Decision(of) if of.verdict == Verdict::Return)
-        };
+        let passed_on = |element: &Element| matches!(element, Element::Decision(of) if of.verdict == Verdict::Return);
         let held: Vec<Element> = held
             .filter(|element| !passed_on(element) || counted.binary_search(element).is_ok())
             .cloned()
