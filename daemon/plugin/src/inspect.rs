@@ -254,6 +254,19 @@ mod tests {
     }
 
     #[test]
+    fn a_driver_may_be_built_for_other_versions_too() {
+        let text = |versions: [&str; 2]| {
+            let export = |version| {
+                format!(r#"(export "postern:driver/driver@{version}" (instance $driver))"#)
+            };
+            format!("(component (instance $driver) {})", versions.map(export).concat())
+        };
+        assert_eq!(wat(&text(["0.2.0", "0.1.0"])), Ok(()));
+        assert_eq!(wat(&text(["0.1.0", "0.2.0"])), Ok(()));
+        assert!(matches!(wat(&text(["0.1.0", "0.1.1"])), Err(InspectError::TwoDrivers { .. })));
+    }
+
+    #[test]
     fn a_component_without_a_driver_is_none() {
         assert_eq!(wat("(component)"), Err(InspectError::NoExport));
     }
