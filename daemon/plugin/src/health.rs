@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::call::CallError;
-use crate::limits::{Limit, Quarantine};
+use crate::limits::Quarantine;
 
 /// What the calls of a driver came to since it was loaded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -132,9 +132,7 @@ impl Health {
                 counters.faults += 1;
                 return state.answered();
             }
-            Err(CallError::Limit(hit)) if hit.which == Limit::Queued => {
-                (&mut counters.overloads, false)
-            }
+            Err(CallError::Limit(hit)) if hit.which.is_load() => (&mut counters.overloads, false),
             Err(CallError::Limit(_)) => (&mut counters.limits, true),
             Err(CallError::Trap { .. }) => (&mut counters.traps, true),
             Err(CallError::BadDecision { .. }) => (&mut counters.bad_decisions, true),

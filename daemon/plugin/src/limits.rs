@@ -88,8 +88,9 @@ impl Default for Limits {
             instances: 32,
             stack_bytes: 256 << 10,
             fuel: 200_000_000,
-            call_wall: Duration::from_millis(250),
-            instantiate_wall: Duration::from_millis(50),
+            // Fuel is the limit; these must not be hit by a machine that is busy.
+            call_wall: Duration::from_secs(1),
+            instantiate_wall: Duration::from_millis(500),
             result_bytes: 2 << 20,
             handles: 16,
             resources: 512,
@@ -159,6 +160,11 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// Whether it is hit by how much is asked, and not by what the driver does.
+    pub const fn is_load(self) -> bool {
+        matches!(self, Self::QueuedPerDriver | Self::Queued)
+    }
+
     /// The name, with the unit where there is one.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::lines::logged;
 use super::module::{FREE, MANIFEST, Module, TEXT, answer, store};
 use super::{context, endpoint, load, network};
-use crate::Limits;
+use crate::{CallError, Limits, Quarantine};
 
 /// One test for each limit. A field of [`Limits`] that is not named here does not compile.
 macro_rules! limits {
@@ -102,6 +102,7 @@ limits! {
         Module { network: &answer(&[0, 0, 0, TEXT, 5]), ..Module::default() },
         "state: limit of state in bytes: 5 exceeds 4",
     ),
+    quarantine => it_rests(),
     log_lines => lines_are_counted(),
     log_bytes => lines_are_cut(),
     calls_per_driver => refused(
@@ -195,4 +196,17 @@ fn refused(limits: &Limits, text: &str) {
     let refused = errors.iter().filter(|error| error.contains(text)).count();
     let late = errors.iter().filter(|error| error.contains("call time")).count();
     assert_eq!((refused, late), (1, callers - 1), "{errors:?}");
+}
+
+/// How long and how often is held by the tests of `health`.
+fn it_rests() {
+    let quarantine = Quarantine { faults: 2, ..Limits::default().quarantine };
+    let module = Module { network: "unreachable", ..Module::default() };
+    let driver = load(&module.bytes(), Limits { quarantine, ..Limits::default() }).unwrap();
+    let ask = || driver.network(&context(), &network(&[])).unwrap_err();
+    assert!(matches!(ask(), CallError::Trap { .. }));
+    assert!(matches!(ask(), CallError::Trap { .. }));
+    let rests = ask();
+    let CallError::Quarantined(rest) = &rests else { panic!("{rests}") };
+    assert!(rest.left <= quarantine.first && rest.reason.contains("unreachable"), "{rests}");
 }

@@ -9,7 +9,7 @@ use postern_model::event::ObjectKind;
 use postern_model::refusal::{Class, FieldViolation, Refusal};
 use postern_planner::admission::Rejection;
 use postern_planner::subnets::SubnetError;
-use postern_plugin::{CallError, CompileError, Fault, Limit, LoadError, LoadedDriver};
+use postern_plugin::{CallError, CompileError, Fault, LoadError, LoadedDriver};
 
 /// The reason of a link whose name is taken.
 pub(super) const LINK_EXISTS: &str = "LINK_EXISTS";
@@ -106,7 +106,7 @@ pub(super) fn of_call(driver: &str, error: &CallError) -> Refusal {
         CallError::Fault(Fault::Unsupported(_)) => precondition("DRIVER_UNSUPPORTED", text),
         CallError::Fault(Fault::Conflict(_)) => precondition("DRIVER_CONFLICT", text),
         CallError::Fault(Fault::Internal(_)) => Refusal::new(Class::Internal, "DRIVER_FAULT", text),
-        CallError::Limit(hit) if hit.which == Limit::Queued => {
+        CallError::Limit(hit) if hit.which.is_load() => {
             Refusal::new(Class::Exhausted, "DRIVER_BUSY", text)
         }
         CallError::Quarantined(_) => Refusal::new(Class::Unavailable, "DRIVER_QUARANTINED", text),

@@ -99,6 +99,7 @@ fn of_call(error: &CallError) -> Class {
         CallError::Limit(hit) => Class::Limit(hit.which),
         CallError::Trap { .. } => Class::Trap,
         CallError::BadDecision { .. } => Class::BadDecision,
-        CallError::Host { .. } => Class::Host,
+        // Nobody is asked twice in a row often enough here.
+        CallError::Quarantined(_) | CallError::Host { .. } => Class::Host,
     }
 }

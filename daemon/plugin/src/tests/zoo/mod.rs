@@ -11,11 +11,11 @@ mod manifests;
 mod rooms;
 mod times;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use postern_model::driver::{Capability, EndpointView};
+use postern_model::grant::Grants;
 use tempfile::TempDir;
 
 use self::class::{Class, Stage};
@@ -173,7 +173,7 @@ fn every_guest_ends_as_it_must_and_alone() {
 fn meet(guest: Guest, state: &Path) -> Result<(), String> {
     let specimen = guest.specimen();
     let host = open(state, specimen.limits.clone());
-    host.load(built_in::MODULES[2], true, &BTreeSet::new()).unwrap();
+    host.load(built_in::MODULES[2], true, &Grants::default()).unwrap();
     let (stage, class, text) = class::of(run(&host, &specimen.bytes));
     let good = host.driver("null").unwrap();
     good.network(&context(), &network(&[])).unwrap();
@@ -190,7 +190,7 @@ fn meet(guest: Guest, state: &Path) -> Result<(), String> {
 
 /// Loads a driver and calls everything it has.
 fn run(host: &DriverHost, bytes: &[u8]) -> Result<(), class::End> {
-    let info = host.load(bytes, false, &BTreeSet::new()).map_err(class::End::Load)?;
+    let info = host.load(bytes, false, &Grants::default()).map_err(class::End::Load)?;
     let driver = host.driver(info.manifest.name.as_str()).unwrap();
     driver.network(&context(), &network(&[])).map_err(class::End::Network)?;
     driver.endpoint(&context(), &network(&[]), &endpoint()).map_err(class::End::Endpoint).map(drop)
@@ -212,12 +212,12 @@ fn a_capability_that_is_not_asked_for_is_not_granted() {
     let bytes = Guest::CapabilityNotAsked.specimen().bytes;
     let state = TempDir::new().unwrap();
     let host = open(state.path(), Limits::default());
-    let granted = host.load(&bytes, false, &BTreeSet::from(Capability::ALL)).unwrap().granted;
+    let granted = host.load(&bytes, false, &Grants::all_of(Capability::ALL)).unwrap().granted;
     let driver = host.driver("guest").unwrap();
     let decision = driver.network(&context(), &network(&[])).unwrap();
     let [resource] = &decision.resources[..] else { panic!("{decision:?}") };
     assert_eq!(resource.capability(), Capability::Bridge);
-    assert!(granted.is_empty());
+    assert!(granted.iter().next().is_none());
 }
 
 #[test]
