@@ -93,6 +93,7 @@ pub(crate) struct CallState {
     driver: String,
     request: String,
     limits: Budget,
+    memory_bytes: usize,
     lines_left: usize,
     lines_dropped: usize,
     line_bytes: usize,
@@ -121,6 +122,7 @@ impl CallState {
                 memories: limits.memories,
                 tables: limits.tables,
             },
+            memory_bytes: 0,
             lines_left: limits.log_lines,
             lines_dropped: 0,
             line_bytes: limits.log_bytes,
@@ -174,11 +176,18 @@ impl types::Host for CallState {}
 impl ResourceLimiter for CallState {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> Result<bool, Error> {
-        allow(Limit::MemoryBytes, self.limits.memory_bytes, desired)
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            // The engine refuses it, so it is not to be counted.
+            return Ok(false);
+        }
+        let together = self.memory_bytes.saturating_sub(current).saturating_add(desired);
+        let allowed = allow(Limit::MemoryBytes, self.limits.memory_bytes, together)?;
+        self.memory_bytes = together;
+        Ok(allowed)
     }
 
     fn table_growing(

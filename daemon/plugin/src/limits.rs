@@ -15,9 +15,9 @@ pub struct Limits {
     pub compile_wall: Duration,
     /// Bytes of address space of a compilation.
     pub compile_memory: u64,
-    /// Bytes of a linear memory.
+    /// Bytes of the linear memories together.
     pub memory_bytes: usize,
-    /// Linear memories of a driver.
+    /// Linear memories of a driver. JavaScript with its stubs for WASI comes with three.
     pub memories: usize,
     /// Tables of a driver.
     pub tables: usize,
@@ -82,7 +82,7 @@ impl Default for Limits {
             compile_wall: Duration::from_secs(60),
             compile_memory: 2 << 30,
             memory_bytes: 32 << 20,
-            memories: 2,
+            memories: 4,
             tables: 8,
             table_elements: 20_000,
             instances: 32,

@@ -210,3 +210,20 @@ fn it_rests() {
     let CallError::Quarantined(rest) = &rests else { panic!("{rests}") };
     assert!(rest.left <= quarantine.first && rest.reason.contains("unreachable"), "{rests}");
 }
+
+/// A driver in JavaScript has three memories; what they have together counts.
+#[test]
+fn memories_share_their_limit() {
+    let module = Module {
+        fields: "(memory $other 1) (memory $bounded 1 2)",
+        network: "
+            (drop (memory.grow $bounded (i32.const 511)))
+            (drop (memory.grow $other (i32.const 300)))
+            (drop (memory.grow (i32.const 209))) unreachable",
+        ..Module::default()
+    };
+    says(Limits::default(), module, "limit of memory in bytes: 33619968 exceeds 33554432");
+    let fields = "(memory 1)".repeat(4);
+    let module = Module { fields: &fields, ..Module::default() };
+    says(Limits::default(), module, "limit of memories: 5 exceeds 4");
+}
