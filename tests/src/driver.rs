@@ -1,5 +1,6 @@
 //! Modules of the tests' own driver and of the examples, built as anybody would build one.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -45,6 +46,40 @@ pub fn example(name: &str) -> PathBuf {
     let status = cargo.current_dir(root.join("drivers-wasm/examples").join(name)).status();
     assert!(status.is_ok_and(|status| status.success()), "the example {name} does not build");
     target.join(format!("wasm32-unknown-unknown/release/{name}.wasm"))
+}
+
+/// The module of an example in another language than Rust, built by a command in its folder;
+/// none, and a word about it, where one of the tools is missing. A tool with a slash in its
+/// name is looked for in that folder.
+///
+/// # Panics
+/// It cannot be built.
+pub fn foreign_example(name: &str, tools: &[&str], build: &[&str]) -> Option<PathBuf> {
+    let _one = BUILDING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folder = root.join("drivers-wasm/examples").join(name);
+    if let Some(missing) = tools.iter().find(|tool| !is_there(&folder, tool)) {
+        // Not by a macro: what those write is seen only when a test fails.
+        let _ = writeln!(
+            std::io::stderr(),
+            "{name} is not built and not tested: there is no {missing}, see its README"
+        );
+        return None;
+    }
+    let (program, args) = build.split_first()?;
+    let built = Command::new(program).args(args).current_dir(&folder).output();
+    let built = built.unwrap_or_else(|error| panic!("{program}: {error}"));
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "the example {name} does not build: {said}");
+    Some(folder.join("target").join(name).with_extension("wasm"))
+}
+
+fn is_there(folder: &Path, tool: &str) -> bool {
+    if tool.contains('/') {
+        return folder.join(tool).is_file();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(tool).is_file())
 }
 
 fn leave_the_outer_build(cargo: &mut Command) {

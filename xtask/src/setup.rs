@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::process::{Failure, capture, has, run};
+use crate::process::{Failure, capture, has, root, run};
 
 /// What drivers are compiled to.
 const DRIVER_TARGET: &str = "wasm32-unknown-unknown";
@@ -14,14 +14,18 @@ type Program = (&'static str, &'static str);
 /// What the daemon, the demo, the tests and the benchmarks run.
 const PROGRAMS: &[Program] = &[("nft", "nftables"), ("ip", "iproute2")];
 
-/// What tests run beside: clients and servers of names, and what signs a driver.
+/// What tests run beside: clients and servers of names, what signs a driver, and what makes
+/// one of C.
 const CLIENTS: &[Program] = &[
     ("busybox", "busybox"),
+    ("clang", "clang"),
     ("dig", "bind9-dnsutils"),
     ("dnsmasq", "dnsmasq-base"),
+    ("make", "make"),
     ("musl-gcc", "musl-tools"),
     ("openssl", "openssl"),
     ("python3", "python3"),
+    ("wasm-ld", "lld"),
 ];
 
 /// What measures names, and whom they are measured beside.
@@ -30,7 +34,7 @@ const MEASURES: &[Program] =
 
 /// Everything.
 pub(crate) fn everything() -> Result<(), Failure> {
-    install(&[PROGRAMS, CLIENTS].concat())?;
+    test_programs()?;
     driver_target()?;
     println!("ready: `cargo xtask demo`, `cargo xtask test`");
     Ok(())
@@ -43,7 +47,23 @@ pub(crate) fn programs() -> Result<(), Failure> {
 
 /// The programs that the tests run, too.
 pub(crate) fn test_programs() -> Result<(), Failure> {
-    install(&[PROGRAMS, CLIENTS].concat())
+    install(&[PROGRAMS, CLIENTS].concat())?;
+    javascript();
+    Ok(())
+}
+
+/// What makes a driver of JavaScript. npm itself is left to who wants it: Debian's is 356
+/// packages and 320 MB.
+fn javascript() {
+    let folder = root().join("drivers-wasm/examples/lan-js");
+    if !has("npm") || folder.join("node_modules/.bin/componentize-qjs").is_file() {
+        return;
+    }
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(folder);
+    if let Err(failure) = run(&mut npm) {
+        println!("the driver in JavaScript will not be tested: {failure}");
+    }
 }
 
 /// The programs that the benchmark of names runs, too.

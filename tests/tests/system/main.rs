@@ -8,6 +8,7 @@ mod bad_sandboxes;
 mod command_line;
 mod docker_cases;
 mod drivers;
+mod drivers_languages;
 mod dry_run;
 mod endpoints;
 mod events;
