@@ -1,8 +1,8 @@
 //! Writing decisions.
 
 use crate::{
-    Address, AdoptLink, BridgeLink, Desired, EndpointDecision, Family, Link, LinkKind, MacvlanLink,
-    MacvlanMode, Masquerade, NetworkDecision, Route, Side, Sysctl, VethLink,
+    Address, AdoptLink, BridgeLink, Desired, EndpointDecision, Family, Filter, Link, LinkKind,
+    MacvlanLink, MacvlanMode, Masquerade, NetworkDecision, PortBinding, Route, Side, Sysctl, VethLink,
 };
 
 impl Link {
@@ -50,11 +50,66 @@ impl Link {
     }
 }
 
-impl From<Link> for Desired {
-    fn from(link: Link) -> Self {
-        Self::Link(link)
+impl Filter {
+    /// A bridge that nothing may pass yet.
+    pub fn closed(link: &str) -> Self {
+        Self {
+            link: link.to_owned(),
+            neighbours: false,
+            networks: false,
+            world: false,
+            direct: false,
+        }
+    }
+
+    /// With flows between its ports, or without.
+    #[must_use]
+    pub fn neighbours(mut self, pass: bool) -> Self {
+        self.neighbours = pass;
+        self
+    }
+
+    /// With flows to and from other networks that say the same, or without.
+    #[must_use]
+    pub fn networks(mut self, pass: bool) -> Self {
+        self.networks = pass;
+        self
+    }
+
+    /// With flows to the world, or without.
+    #[must_use]
+    pub fn world(mut self, pass: bool) -> Self {
+        self.world = pass;
+        self
+    }
+
+    /// With flows from outside to ports that are not published, or without.
+    #[must_use]
+    pub fn direct(mut self, pass: bool) -> Self {
+        self.direct = pass;
+        self
     }
 }
+
+macro_rules! desired {
+    ($($kind:ident($record:ty)),* $(,)?) => {
+        $(impl From<$record> for Desired {
+            fn from(record: $record) -> Self {
+                Self::$kind(record)
+            }
+        })*
+    };
+}
+
+desired!(
+    Link(Link),
+    Address(Address),
+    Route(Route),
+    Filter(Filter),
+    Masquerade(Masquerade),
+    Publish(PortBinding),
+    Sysctl(Sysctl),
+);
 
 impl Desired {
     /// An address, with prefix length, on a link.
@@ -113,5 +168,15 @@ impl EndpointDecision {
     /// Adds a resource.
     pub fn push(&mut self, desired: impl Into<Desired>) {
         self.resources.push(desired.into());
+    }
+
+    /// Publishes ports as the host bound them: what it offered, and nothing else.
+    pub fn publish(&mut self, bindings: &[PortBinding]) {
+        self.resources.extend(bindings.iter().cloned().map(Desired::Publish));
+    }
+
+    /// Offers a gateway for the sandbox's default route, at most one of each family.
+    pub fn gateway(&mut self, address: &str) {
+        self.gateways.push(address.to_owned());
     }
 }

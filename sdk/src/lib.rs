@@ -6,24 +6,16 @@
 //!
 //! ```
 //! use postern_sdk::{
-//!     Attach, Context, Driver, EndpointDecision, EndpointView, Fault, Manifest,
-//!     NetworkDecision, NetworkView,
+//!     Context, Driver, EndpointDecision, EndpointView, Fault, Manifest, NetworkDecision,
+//!     NetworkView,
 //! };
 //!
 //! struct Quiet;
 //!
 //! impl Driver for Quiet {
 //!     fn describe() -> Manifest {
-//!         Manifest {
-//!             name: "quiet".to_owned(),
-//!             version: env!("CARGO_PKG_VERSION").to_owned(),
-//!             summary: "Networks without any link".to_owned(),
-//!             capabilities: Vec::new(),
-//!             options: Vec::new(),
-//!             addressing: false,
-//!             attach: Attach::Own,
-//!             max_networks: None,
-//!         }
+//!         Manifest::new("quiet", env!("CARGO_PKG_VERSION"), "Networks without any link")
+//!             .without_addressing()
 //!     }
 //!
 //!     fn network(_: &Context, _: &NetworkView) -> Result<NetworkDecision, Fault> {
@@ -44,7 +36,9 @@
 //! ```
 //!
 //! The crate builds for the author's own machine too, where the export is left out and
-//! the log goes to standard error: a driver's tests are ordinary `cargo test`.
+//! the log goes to standard error: a driver's tests are ordinary `cargo test`, and
+//! [`testing`] has views for them. `postern driver new` makes a project to start from,
+//! `docs/driver-tutorial.md` goes through it.
 //!
 //! The types are those of the WIT contract, `wit/driver.wit`, which documents every field.
 //! What is added to them here only makes them shorter to write.
@@ -54,9 +48,11 @@ pub mod bindings;
 mod decision;
 mod driver;
 mod fault;
+mod manifest;
 mod view;
 
 pub mod log;
+pub mod testing;
 
 pub use bindings::postern::driver::types::{
     Address, AdoptLink, Attach, BridgeLink, Capability, Context, Desired, EndpointDecision,

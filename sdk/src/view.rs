@@ -95,29 +95,11 @@ fn flag(entries: &[Entry], key: &str, default: bool) -> Result<bool, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn network(options: &[(&str, &str)]) -> NetworkView {
-        let entry = |&(key, value): &(&str, &str)| Entry { key: key.into(), value: value.into() };
-        NetworkView {
-            id: String::new(),
-            name: "blue".into(),
-            subnets: vec![SubnetView {
-                subnet: "fd00::/64".into(),
-                gateway: Some("fd00::1".into()),
-            }],
-            internal: false,
-            icc: true,
-            mtu: 1500,
-            mac: "02:00:5e:00:53:01".into(),
-            labels: Vec::new(),
-            options: options.iter().map(entry).collect(),
-            state: Vec::new(),
-        }
-    }
+    use crate::testing::{self, subnet};
 
     #[test]
     fn subnets() {
-        let network = network(&[]);
+        let network = testing::network().with_subnets([subnet("fd00::/64", Some("fd00::1"))]);
         assert!(network.has(Family::V6));
         assert!(!network.has(Family::V4));
         assert_eq!(network.subnets[0].gateway_address().as_deref(), Some("fd00::1/64"));
@@ -125,7 +107,10 @@ mod tests {
 
     #[test]
     fn flags_are_true_or_false() {
-        let network = network(&[("a", "true"), ("b", "false"), ("c", "yes")]);
+        let network = testing::network()
+            .with_option("a", "true")
+            .with_option("b", "false")
+            .with_option("c", "yes");
         assert_eq!(network.flag("a", false), Ok(true));
         assert_eq!(network.flag("b", true), Ok(false));
         assert_eq!(network.flag("d", true), Ok(true));
@@ -137,7 +122,10 @@ mod tests {
 
     #[test]
     fn addresses_are_of_the_family() {
-        let network = network(&[("a", "192.0.2.1"), ("b", "FD00::0:1"), ("c", "x")]);
+        let network = testing::network()
+            .with_option("a", "192.0.2.1")
+            .with_option("b", "FD00::0:1")
+            .with_option("c", "x");
         assert_eq!(network.address_option("a", Family::V4), Ok(Some("192.0.2.1".into())));
         assert_eq!(network.address_option("b", Family::V6), Ok(Some("fd00::1".into())));
         assert_eq!(network.address_option("d", Family::V6), Ok(None));

@@ -33,7 +33,7 @@ pub(crate) fn decide(
     if !options.inhibit_gateway && !network.internal {
         decision.gateways = gateways(network, options, endpoint);
     }
-    decision.resources.extend(endpoint.bindings.iter().cloned().map(Desired::Publish));
+    decision.publish(&endpoint.bindings);
     Ok(decision)
 }
 
@@ -56,8 +56,9 @@ fn gateways(network: &NetworkView, options: &Options, endpoint: &EndpointView) -
 
 #[cfg(test)]
 mod tests {
+    use postern_sdk::testing::{binding, endpoint, network};
+
     use super::*;
-    use crate::testing::{binding, endpoint, network, with};
 
     fn decided(network: &NetworkView, endpoint: &EndpointView) -> EndpointDecision {
         decide(network, &Options::read(network).unwrap(), endpoint).unwrap()
@@ -111,13 +112,13 @@ mod tests {
 
     #[test]
     fn without_gateways_there_is_no_default_route() {
-        let network = with(network(), &[("inhibit-gateway", "true")]);
+        let network = network().with_option("inhibit-gateway", "true");
         assert!(decided(&network, &endpoint()).gateways.is_empty());
     }
 
     #[test]
     fn a_default_gateway_takes_the_bridges_place() {
-        let network = with(network(), &[("default-gateway-ipv4", "10.1.0.9")]);
+        let network = network().with_option("default-gateway-ipv4", "10.1.0.9");
         assert_eq!(decided(&network, &endpoint()).gateways[0], "10.1.0.9");
     }
 

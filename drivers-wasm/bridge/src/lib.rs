@@ -7,9 +7,6 @@ mod endpoint;
 mod network;
 mod options;
 
-#[cfg(test)]
-mod testing;
-
 use postern_sdk::{
     Attach, Capability, Context, Driver, EndpointDecision, EndpointView, Fault, Manifest,
     NetworkDecision, NetworkView, export_driver,

@@ -20,13 +20,13 @@ pub(crate) fn decide(network: &NetworkView, options: &Options) -> NetworkDecisio
             decision.push(Desired::address(BRIDGE, Side::Host, &address));
         }
     }
-    decision.push(Desired::Filter(Filter {
-        link: BRIDGE.to_owned(),
-        neighbours: network.icc,
-        networks: options.open,
-        world: !network.internal,
-        direct: options.direct_routing,
-    }));
+    decision.push(
+        Filter::closed(BRIDGE)
+            .neighbours(network.icc)
+            .networks(options.open)
+            .world(!network.internal)
+            .direct(options.direct_routing),
+    );
     if options.masquerade && !network.internal {
         for subnet in &network.subnets {
             let family = subnet.family();
@@ -53,9 +53,9 @@ fn parameters(network: &NetworkView) -> [(Family, &'static str, &'static str); 4
 #[cfg(test)]
 mod tests {
     use postern_sdk::LinkKind;
+    use postern_sdk::testing::network;
 
     use super::*;
-    use crate::testing::{network, with};
 
     fn decided(network: &NetworkView) -> Vec<Desired> {
         decide(network, &Options::read(network).unwrap()).resources
@@ -88,13 +88,7 @@ mod tests {
                 Desired::sysctl(BRIDGE, Side::Host, Family::V6, "disable_ipv6", "0"),
                 Desired::address(BRIDGE, Side::Host, "10.1.0.1/24"),
                 Desired::address(BRIDGE, Side::Host, "fd00:1::1/64"),
-                Desired::Filter(Filter {
-                    link: BRIDGE.into(),
-                    neighbours: true,
-                    networks: false,
-                    world: true,
-                    direct: false,
-                }),
+                Filter::closed(BRIDGE).neighbours(true).world(true).into(),
                 Desired::masquerade(BRIDGE, Family::V4, None),
                 Desired::masquerade(BRIDGE, Family::V6, None),
             ]
@@ -103,10 +97,7 @@ mod tests {
 
     #[test]
     fn an_internal_network_has_no_way_out() {
-        let mut network = network();
-        network.internal = true;
-        network.icc = false;
-        let resources = decided(&network);
+        let resources = decided(&network().with_internal(true).with_icc(false));
         assert_eq!(filter(&resources), (false, false, false, false));
         assert_eq!(count(&resources, |desired| matches!(desired, Desired::Masquerade(_))), 0);
         assert_eq!(count(&resources, |desired| matches!(desired, Desired::Address(_))), 2);
@@ -114,16 +105,12 @@ mod tests {
 
     #[test]
     fn options_are_heard() {
-        let network = with(
-            network(),
-            &[
-                ("bridge-name", "br-blue"),
-                ("snat-ipv6", "2001:db8::1"),
-                ("open", "true"),
-                ("direct-routing", "true"),
-                ("inhibit-gateway", "true"),
-            ],
-        );
+        let network = network()
+            .with_option("bridge-name", "br-blue")
+            .with_option("snat-ipv6", "2001:db8::1")
+            .with_option("open", "true")
+            .with_option("direct-routing", "true")
+            .with_option("inhibit-gateway", "true");
         let resources = decided(&network);
         assert!(matches!(
             &resources[0],
@@ -138,7 +125,7 @@ mod tests {
 
     #[test]
     fn without_ipv6_the_bridge_has_none() {
-        let mut network = with(network(), &[("masquerade", "false")]);
+        let mut network = network().with_option("masquerade", "false");
         network.subnets.pop();
         let resources = decided(&network);
         assert!(resources.contains(&Desired::sysctl(

@@ -134,11 +134,16 @@ fn snat(
 
 #[cfg(test)]
 mod tests {
+    use postern_sdk::testing::network;
+
     use super::*;
-    use crate::testing::{network, with};
+
+    fn with(options: &[(&str, &str)]) -> NetworkView {
+        options.iter().fold(network(), |network, (key, value)| network.with_option(key, value))
+    }
 
     fn refused(options: &[(&str, &str)]) -> String {
-        match Options::read(&with(network(), options)) {
+        match Options::read(&with(options)) {
             Err(Fault::Invalid(violation)) => violation.field,
             other => format!("{other:?}"),
         }
@@ -169,13 +174,13 @@ mod tests {
         let field = "options[\"snat-ipv4\"]";
         assert_eq!(refused(&[(SNAT_V4, "192.0.2.1"), (MASQUERADE, "false")]), field);
         let ask = [(SNAT_V4, "192.0.2.1")];
-        let mut internal = with(network(), &ask);
+        let mut internal = with(&ask);
         internal.internal = true;
         assert!(Options::read(&internal).is_err());
-        let mut without = with(network(), &ask);
+        let mut without = with(&ask);
         without.subnets.retain(|subnet| subnet.family() == Family::V6);
         assert!(Options::read(&without).is_err());
-        let options = Options::read(&with(network(), &ask)).unwrap();
+        let options = Options::read(&with(&ask)).unwrap();
         assert_eq!(options.snat(Family::V4), Some("192.0.2.1"));
         assert_eq!(options.snat(Family::V6), None);
     }

@@ -3,8 +3,8 @@
 //! It is also the smallest driver there is, and a place to start from.
 
 use postern_sdk::{
-    Attach, Context, Driver, EndpointDecision, EndpointView, Fault, Manifest, NetworkDecision,
-    NetworkView, export_driver,
+    Context, Driver, EndpointDecision, EndpointView, Fault, Manifest, NetworkDecision, NetworkView,
+    export_driver,
 };
 
 /// The driver.
@@ -13,16 +13,8 @@ pub struct Null;
 
 impl Driver for Null {
     fn describe() -> Manifest {
-        Manifest {
-            name: "null".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            summary: "Sandboxes with nothing but their loopback".to_owned(),
-            capabilities: Vec::new(),
-            options: Vec::new(),
-            addressing: false,
-            attach: Attach::Own,
-            max_networks: Some(1),
-        }
+        let summary = "Sandboxes with nothing but their loopback";
+        Manifest::new("null", env!("CARGO_PKG_VERSION"), summary).without_addressing().at_most(1)
     }
 
     fn network(_: &Context, _: &NetworkView) -> Result<NetworkDecision, Fault> {
@@ -48,63 +40,23 @@ export_driver!(Null);
 
 #[cfg(test)]
 mod tests {
-    use postern_sdk::{PortBinding, Protocol};
+    use postern_sdk::testing::{binding, context, endpoint, network};
 
     use super::*;
-
-    fn context() -> Context {
-        Context { request_id: "r".into(), now: 0, seed: 0 }
-    }
-
-    fn network() -> NetworkView {
-        NetworkView {
-            id: "n".into(),
-            name: "none".into(),
-            subnets: Vec::new(),
-            internal: false,
-            icc: true,
-            mtu: 1500,
-            mac: "02:00:5e:00:53:01".into(),
-            labels: Vec::new(),
-            options: Vec::new(),
-            state: Vec::new(),
-        }
-    }
-
-    fn endpoint(bindings: Vec<PortBinding>) -> EndpointView {
-        EndpointView {
-            id: "e".into(),
-            name: "a.none".into(),
-            addresses: Vec::new(),
-            mac: "02:00:5e:00:53:02".into(),
-            interface_name: "eth0".into(),
-            bindings,
-            labels: Vec::new(),
-            options: Vec::new(),
-            state: Vec::new(),
-        }
-    }
 
     #[test]
     fn nothing_should_exist() {
         assert_eq!(Null::network(&context(), &network()), Ok(NetworkDecision::default()));
         assert_eq!(
-            Null::endpoint(&context(), &network(), &endpoint(Vec::new())),
+            Null::endpoint(&context(), &network(), &endpoint()),
             Ok(EndpointDecision::default())
         );
     }
 
     #[test]
     fn ports_are_refused() {
-        let binding = PortBinding {
-            protocol: Protocol::Tcp,
-            host_ip: "0.0.0.0".into(),
-            host_first: 8080,
-            host_last: 8080,
-            target: "10.0.0.2".into(),
-            target_first: 80,
-        };
-        let answer = Null::endpoint(&context(), &network(), &endpoint(vec![binding]));
+        let published = endpoint().with_binding(binding("0.0.0.0", "10.1.0.2"));
+        let answer = Null::endpoint(&context(), &network(), &published);
         assert!(
             matches!(answer, Err(Fault::Invalid(violation)) if violation.field == "spec.published_ports")
         );
