@@ -1,6 +1,7 @@
 //! What surrounds one call: what the store holds, how an error is told apart.
 
 use std::any::Any;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use wasmtime::{Error, ResourceLimiter, Trap};
@@ -81,6 +82,50 @@ impl Fault {
     }
 }
 
+/// How grave a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// For the driver's author.
+    Debug,
+    /// Ordinary.
+    Info,
+    /// Something is odd.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// A line that a driver wrote to the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// How grave it is.
+    pub level: LogLevel,
+    /// What it says, cut to the limit.
+    pub message: String,
+}
+
+/// What a call took and left, besides its answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Units of fuel, of those that [`Limits::fuel`] allows; the same on every machine.
+    pub fuel: u64,
+    /// The lines of the driver, as far as it may write some.
+    pub lines: Vec<LogLine>,
+    /// How many lines were more than it may write.
+    pub lines_dropped: usize,
+}
+
 /// Cut to so many bytes and without control characters, as a log or a terminal can take it.
 pub(crate) fn tidy(text: &str, max: usize) -> String {
     let cut = text.get(..text.floor_char_boundary(max)).unwrap_or_default();
@@ -97,7 +142,7 @@ pub(crate) struct CallState {
     lines_left: usize,
     lines_dropped: usize,
     line_bytes: usize,
-    last_error: Option<String>,
+    lines: Vec<LogLine>,
 }
 
 /// The part of [`Limits`] that the engine asks for.
@@ -126,7 +171,7 @@ impl CallState {
             lines_left: limits.log_lines,
             lines_dropped: 0,
             line_bytes: limits.log_bytes,
-            last_error: None,
+            lines: Vec::new(),
         }
     }
 
@@ -145,6 +190,16 @@ impl CallState {
         self.lines_dropped
     }
 
+    /// What the driver has written.
+    pub(crate) fn into_usage(self, fuel: u64) -> Usage {
+        Usage { fuel, lines: self.lines, lines_dropped: self.lines_dropped }
+    }
+
+    fn last_error(&self) -> Option<&str> {
+        let mut errors = self.lines.iter().rev().filter(|line| line.level == LogLevel::Error);
+        errors.next().map(|line| line.message.as_str())
+    }
+
     fn write(&mut self, level: log::Level, message: &str) {
         if self.lines_left == 0 {
             self.lines_dropped += 1;
@@ -153,15 +208,25 @@ impl CallState {
         self.lines_left -= 1;
         let (driver, request) = (self.driver.as_str(), self.request.as_str());
         let message = tidy(message, self.line_bytes);
-        match level {
-            log::Level::Debug => tracing::debug!(driver, request, "{message}"),
-            log::Level::Info => tracing::info!(driver, request, "{message}"),
-            log::Level::Warn => tracing::warn!(driver, request, "{message}"),
+        let level = match level {
+            log::Level::Debug => {
+                tracing::debug!(driver, request, "{message}");
+                LogLevel::Debug
+            }
+            log::Level::Info => {
+                tracing::info!(driver, request, "{message}");
+                LogLevel::Info
+            }
+            log::Level::Warn => {
+                tracing::warn!(driver, request, "{message}");
+                LogLevel::Warn
+            }
             log::Level::Error => {
                 tracing::error!(driver, request, "{message}");
-                self.last_error = Some(message);
+                LogLevel::Error
             }
-        }
+        };
+        self.lines.push(LogLine { level, message });
     }
 }
 
@@ -293,7 +358,7 @@ pub(crate) fn classify(
         return CallError::Host { reason: format!("{error:#}") };
     }
     CallError::Trap {
-        message: match &state.last_error {
+        message: match state.last_error() {
             Some(line) => format!("{message}: {line}"),
             None => message,
         },

@@ -10,7 +10,7 @@ use postern_model::grant::Grants;
 use wasmtime::{Engine, Error, Store};
 
 use crate::answer::{self, Invalid};
-use crate::call::{CallError, CallState, Fault, Phase, classify, panic_text};
+use crate::call::{CallError, CallState, Fault, Phase, Usage, classify, panic_text};
 use crate::contract::v0_1::{self as wit, NetworkDriver, NetworkDriverPre};
 use crate::engine::{Ticker, ticks};
 use crate::gate::Gate;
@@ -48,27 +48,41 @@ impl Callee {
         driver: &str,
         request: &str,
         function: impl FnOnce(&NetworkDriver, &mut Store<CallState>) -> Result<T, Error>,
-    ) -> Result<T, CallError> {
+    ) -> Observed<T> {
         let shared = &*self.shared;
-        let full = |which| {
-            let limit = shared.limits.queued;
-            move |queued| CallError::Limit(LimitHit::new(which, limit, Some(queued)))
+        let full = |which, queued| {
+            let hit = LimitHit::new(which, shared.limits.queued, Some(queued));
+            Observed::failed(CallError::Limit(hit))
         };
-        let _own = self.gate.enter().map_err(full(Limit::QueuedPerDriver))?;
-        let _all = shared.gate.enter().map_err(full(Limit::Queued))?;
+        let _own = match self.gate.enter() {
+            Ok(pass) => pass,
+            Err(queued) => return full(Limit::QueuedPerDriver, queued),
+        };
+        let _all = match shared.gate.enter() {
+            Ok(pass) => pass,
+            Err(queued) => return full(Limit::Queued, queued),
+        };
         let _ticking = shared.ticker.tick();
         let state = CallState::new(driver, request, &shared.limits);
-        let answer = catch_unwind(AssertUnwindSafe(|| self.run(state, function)));
-        answer.unwrap_or_else(|panic| Err(CallError::Host { reason: panic_text(&*panic) }))
+        let observed = catch_unwind(AssertUnwindSafe(|| {
+            let mut store = Store::new(&shared.engine, state);
+            let answer = self.run(&mut store, function);
+            // Fuel is always counted; a store that cannot tell has used none.
+            let left = store.get_fuel().unwrap_or(shared.limits.fuel);
+            let fuel = shared.limits.fuel.saturating_sub(left);
+            Observed { answer, usage: store.into_data().into_usage(fuel) }
+        }));
+        observed.unwrap_or_else(|panic| {
+            Observed::failed(CallError::Host { reason: panic_text(&*panic) })
+        })
     }
 
     fn run<T>(
         &self,
-        state: CallState,
+        store: &mut Store<CallState>,
         function: impl FnOnce(&NetworkDriver, &mut Store<CallState>) -> Result<T, Error>,
     ) -> Result<T, CallError> {
-        let Shared { engine, limits, .. } = &*self.shared;
-        let mut store = Store::new(engine, state);
+        let limits = &self.shared.limits;
         store.limiter(|state| state);
         store.set_hostcall_fuel(limits.result_bytes);
         store.set_max_component_handles(limits.handles);
@@ -80,20 +94,22 @@ impl Callee {
             report(&error, store.data());
             error
         };
-        let began = begin(&mut store, Phase::Instantiate, limits);
+        let began = begin(store, Phase::Instantiate, limits);
         let driver = self
             .pre
-            .instantiate(&mut store)
-            .map_err(|error| sort(&error, Phase::Instantiate, began, &store))?;
-        let began = begin(&mut store, Phase::Call, limits);
-        let answer = function(&driver, &mut store)
-            .map_err(|error| sort(&error, Phase::Call, began, &store))?;
+            .instantiate(&mut *store)
+            .map_err(|error| sort(&error, Phase::Instantiate, began, store))?;
+        let began = begin(store, Phase::Call, limits);
+        let answer =
+            function(&driver, store).map_err(|error| sort(&error, Phase::Call, began, store))?;
         report_dropped(store.data());
         Ok(answer)
     }
 
     pub(crate) fn describe(&self) -> Result<wit::Manifest, CallError> {
-        self.call("", "", |driver, store| driver.postern_driver_driver().call_describe(store))
+        let described =
+            self.call("", "", |driver, store| driver.postern_driver_driver().call_describe(store));
+        described.answer
     }
 
     pub(crate) fn network(
@@ -101,12 +117,12 @@ impl Callee {
         driver: &str,
         context: &Context,
         view: &NetworkView,
-    ) -> Result<wit::NetworkDecision, CallError> {
+    ) -> Observed<wit::NetworkDecision> {
         let (request, view) = (view::context(context), view::network(view));
-        self.call(driver, &context.request_id, |driver, store| {
+        let answer = self.call(driver, &context.request_id, |driver, store| {
             driver.postern_driver_driver().call_network(store, &request, &view)
-        })?
-        .map_err(|fault| self.fault(&fault))
+        });
+        answer.and_then(|answer| answer.map_err(|fault| self.fault(&fault)))
     }
 
     pub(crate) fn endpoint(
@@ -115,13 +131,13 @@ impl Callee {
         context: &Context,
         network: &NetworkView,
         endpoint: &EndpointView,
-    ) -> Result<wit::EndpointDecision, CallError> {
+    ) -> Observed<wit::EndpointDecision> {
         let request = view::context(context);
         let (network, endpoint) = (view::network(network), view::endpoint(endpoint));
-        self.call(driver, &context.request_id, |driver, store| {
+        let answer = self.call(driver, &context.request_id, |driver, store| {
             driver.postern_driver_driver().call_endpoint(store, &request, &network, &endpoint)
-        })?
-        .map_err(|fault| self.fault(&fault))
+        });
+        answer.and_then(|answer| answer.map_err(|fault| self.fault(&fault)))
     }
 
     fn fault(&self, fault: &wit::Fault) -> CallError {
@@ -150,6 +166,26 @@ fn report_dropped(state: &CallState) {
 
 fn bad(invalid: Invalid) -> CallError {
     CallError::BadDecision { path: invalid.path, reason: invalid.reason }
+}
+
+/// An answer, and what the call took besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed<T> {
+    /// The answer.
+    pub answer: Result<T, CallError>,
+    /// What it took.
+    pub usage: Usage,
+}
+
+impl<T> Observed<T> {
+    /// Of a call that never began.
+    fn failed(error: CallError) -> Self {
+        Self { answer: Err(error), usage: Usage::default() }
+    }
+
+    fn and_then<U>(self, next: impl FnOnce(T) -> Result<U, CallError>) -> Observed<U> {
+        Observed { answer: self.answer.and_then(next), usage: self.usage }
+    }
 }
 
 /// A driver that is loaded. Calls are independent of each other and may come from any
@@ -211,10 +247,20 @@ impl LoadedDriver {
         context: &Context,
         view: &NetworkView,
     ) -> Result<NetworkDecision, CallError> {
-        self.ask(|| {
-            let decision = self.callee.network(self.info.manifest.name.as_str(), context, view)?;
-            answer::network(decision, &self.callee.shared.limits).map_err(bad)
-        })
+        self.ask(|| self.observe_network(context, view).answer)
+    }
+
+    /// As [`LoadedDriver::network`], with what the call took, and though it is in quarantine.
+    pub fn observe_network(
+        &self,
+        context: &Context,
+        view: &NetworkView,
+    ) -> Observed<NetworkDecision> {
+        let name = self.info.manifest.name.as_str();
+        let limits = &self.callee.shared.limits;
+        self.callee
+            .network(name, context, view)
+            .and_then(|decision| answer::network(decision, limits).map_err(bad))
     }
 
     /// What should exist for an endpoint; otherwise as [`LoadedDriver::network`].
@@ -227,11 +273,21 @@ impl LoadedDriver {
         network: &NetworkView,
         endpoint: &EndpointView,
     ) -> Result<EndpointDecision, CallError> {
-        self.ask(|| {
-            let name = self.info.manifest.name.as_str();
-            let decision = self.callee.endpoint(name, context, network, endpoint)?;
-            answer::endpoint(decision, &self.callee.shared.limits).map_err(bad)
-        })
+        self.ask(|| self.observe_endpoint(context, network, endpoint).answer)
+    }
+
+    /// As [`LoadedDriver::endpoint`], with what the call took, and though it is in quarantine.
+    pub fn observe_endpoint(
+        &self,
+        context: &Context,
+        network: &NetworkView,
+        endpoint: &EndpointView,
+    ) -> Observed<EndpointDecision> {
+        let name = self.info.manifest.name.as_str();
+        let limits = &self.callee.shared.limits;
+        self.callee
+            .endpoint(name, context, network, endpoint)
+            .and_then(|decision| answer::endpoint(decision, limits).map_err(bad))
     }
 
     #[cfg(test)]

@@ -42,13 +42,13 @@ mod view;
 mod tests;
 
 pub use cache::CacheError;
-pub use call::{CallError, Fault};
+pub use call::{CallError, Fault, LogLevel, LogLine, Usage};
 pub use compile::{
     COMPILE_ARGUMENT, CompileChildError, CompileError, Compiler, compile_child_main,
 };
 pub use configure::InvalidLimit;
 pub use digest::digest;
-pub use driver::LoadedDriver;
+pub use driver::{LoadedDriver, Observed};
 pub use health::{Counters, Rest};
 pub use host::{DriverHost, HostOptions, LoadError, OpenError, Prepared};
 pub use inspect::InspectError;

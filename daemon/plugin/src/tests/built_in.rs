@@ -89,7 +89,8 @@ fn a_hosted_driver_answers_as_a_native_one() {
         let driver = host.driver(name).unwrap();
         same(&D::describe(), &driver.callee().describe().unwrap());
         for options in [&[][..], &[("snat-ipv6", "2001:db8::1"), ("bridge-name", "br-blue")]] {
-            let hosted = driver.callee().network(name, &context(), &network(options)).unwrap();
+            let hosted =
+                driver.callee().network(name, &context(), &network(options)).answer.unwrap();
             same(&D::network(&sdk_context(), &sdk_network(options)).unwrap(), &hosted);
             let mut ep = endpoint();
             let mut sdk_ep = sdk_endpoint();
@@ -98,7 +99,7 @@ fn a_hosted_driver_answers_as_a_native_one() {
                 sdk_ep.bindings.clear();
             }
             let (net, sdk_net) = (network(options), sdk_network(options));
-            let hosted = driver.callee().endpoint(name, &context(), &net, &ep).unwrap();
+            let hosted = driver.callee().endpoint(name, &context(), &net, &ep).answer.unwrap();
             same(&D::endpoint(&sdk_context(), &sdk_net, &sdk_ep).unwrap(), &hosted);
         }
     }
