@@ -4,6 +4,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use postern_workbench::case::CaseError;
+use postern_workbench::load::LoadError;
+use postern_workbench::project::ProjectError;
+use postern_workbench::request::RequestError;
+use postern_workbench::timing::TimingError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -68,6 +73,39 @@ pub(crate) enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A driver's project is not made.
+    #[error(transparent)]
+    DriverProject(#[from] ProjectError),
+    /// A driver cannot be loaded.
+    #[error(transparent)]
+    DriverLoad(#[from] LoadError),
+    /// A request makes no sense for a driver.
+    #[error("the daemon would not ask the driver this")]
+    DriverRequest(RequestError),
+    /// A golden case cannot be run.
+    #[error(transparent)]
+    DriverCase(#[from] CaseError),
+    /// A driver's calls cannot be measured.
+    #[error(transparent)]
+    DriverTiming(#[from] TimingError),
+    /// A driver gives no decision that is admitted.
+    #[error("`{function}` {verdict}")]
+    NoDecision {
+        /// Which function was asked.
+        function: &'static str,
+        /// What it did.
+        verdict: &'static str,
+        /// Everything that is against it.
+        objections: Vec<String>,
+    },
+    /// Not all golden cases are as expected.
+    #[error("{failed} of {of} cases failed")]
+    CasesFailed {
+        /// How many are not.
+        failed: usize,
+        /// How many there are.
+        of: usize,
+    },
     /// The asynchronous runtime did not start.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
@@ -111,6 +149,12 @@ pub(crate) enum Error {
     },
 }
 
+impl From<RequestError> for Error {
+    fn from(error: RequestError) -> Self {
+        Self::DriverRequest(error)
+    }
+}
+
 impl From<Status> for Error {
     fn from(status: Status) -> Self {
         Self::Status(Box::new(status))
@@ -144,6 +188,9 @@ impl Error {
         match self {
             Self::Usage(_) => USAGE,
             Self::Status(status) => status_code(status.code()),
+            Self::DriverProject(error) if error.is_refusal() => REFUSED,
+            Self::DriverLoad(error) if error.is_refusal() => REFUSED,
+            Self::DriverRequest(_) | Self::NoDecision { .. } => REFUSED,
             Self::Several(errors) => errors.first().map_or(FAILED, Self::code),
             Self::Run { source, .. } if source.kind() == io::ErrorKind::NotFound => NOT_FOUND,
             Self::Run { .. } => CANNOT_RUN,
@@ -164,6 +211,16 @@ impl Error {
                 if source.kind() == io::ErrorKind::PermissionDenied =>
             {
                 lines.push("  entering a namespace needs root".to_owned());
+            }
+            Self::DriverLoad(error) => {
+                lines.extend(error.hint().map(|hint| format!("  {}", plain(hint))));
+            }
+            Self::DriverRequest(error) => {
+                let fields = error.violations.iter();
+                lines.extend(fields.map(|field| format!("  {}", plain(&field.to_string()))));
+            }
+            Self::NoDecision { objections, .. } => {
+                lines.extend(objections.iter().map(|line| format!("  {}", plain(line))));
             }
             Self::Status(status) => {
                 let details = details(status.message(), &status.get_error_details());

@@ -1,4 +1,5 @@
-//! The command line of Postern: a plain client of its API.
+//! The command line of Postern: a plain client of its API, and the tools of a driver's author,
+//! which need no daemon.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -16,11 +17,23 @@ mod error;
 mod output;
 mod parse;
 
+use std::io::{stdin, stdout};
 use std::process::ExitCode;
 
 use clap::Parser;
+use postern_workbench::{COMPILE_ARGUMENT, compile_child_main};
 
 fn main() -> ExitCode {
+    // First of all, while there is one thread: the compiling child limits itself.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == COMPILE_ARGUMENT) {
+        return match compile_child_main(&mut stdin().lock(), &mut stdout().lock()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("postern: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     match command::run(args::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.report(),

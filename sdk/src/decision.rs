@@ -2,7 +2,8 @@
 
 use crate::{
     Address, AdoptLink, BridgeLink, Desired, EndpointDecision, Family, Filter, Link, LinkKind,
-    MacvlanLink, MacvlanMode, Masquerade, NetworkDecision, PortBinding, Route, Side, Sysctl, VethLink,
+    MacvlanLink, MacvlanMode, Masquerade, NetworkDecision, PortBinding, Route, Side, Sysctl,
+    VethLink,
 };
 
 impl Link {

@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::author::AuthorCommand;
 use super::common::{Change, Names};
 
 /// The verbs of a driver.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DriverCommand {
+    /// What its author does.
+    #[command(flatten)]
+    Author(AuthorCommand),
     /// Check a driver, show what it asks for, and install it
     #[command(after_help = GRANTS)]
     Install(InstallArgs),

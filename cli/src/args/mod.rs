@@ -1,5 +1,6 @@
 //! The grammar of the command line.
 
+pub(crate) mod author;
 pub(crate) mod common;
 pub(crate) mod driver;
 pub(crate) mod endpoint;

@@ -29,6 +29,8 @@ pub(super) async fn run(
     out: Printer,
 ) -> Result<(), Error> {
     match command {
+        // Done by now: it needs no connection.
+        DriverCommand::Author(_) => Ok(()),
         DriverCommand::Install(args) => install(args, client, out).await,
         DriverCommand::Ls(args) => list(&args, client, out).await,
         DriverCommand::Inspect(names) => {

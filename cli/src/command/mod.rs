@@ -1,5 +1,6 @@
 //! One function for each verb: build the request, call, print.
 
+mod author;
 mod driver;
 mod endpoint;
 mod events;
@@ -18,6 +19,7 @@ use clap::CommandFactory;
 use postern_proto::v1::Plan;
 
 use crate::args::common::Names;
+use crate::args::driver::DriverCommand;
 use crate::args::{Cli, Command};
 use crate::client::Client;
 use crate::error::Error;
@@ -35,6 +37,10 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
         Command::Exec(args) => {
             let sandbox = wait(exec::sandbox(cli.address, args.sandbox))??;
             exec::run(&sandbox, &args.command)
+        }
+        // An author's tools need no daemon.
+        Command::Driver(DriverCommand::Author(command)) => {
+            author::run(command, Printer { format: cli.output })
         }
         command => wait(async {
             let client = Client::new(cli.address);
@@ -59,7 +65,7 @@ async fn call(command: Command, client: &Client, out: Printer) -> Result<(), Err
         Command::Status => system::status(client, out).await,
         Command::Drift => system::drift(client, out).await,
         Command::Reconcile => system::reconcile(client, out).await,
-        // Both need no connection here and are done by now.
+        // They need no connection here and are done by now.
         Command::Exec(_) | Command::Completion(_) => Ok(()),
     }
 }

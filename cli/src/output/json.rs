@@ -1,8 +1,9 @@
-//! Messages as proto3 JSON.
+//! Messages as proto3 JSON, and other values as JSON.
 
 use postern_proto::v1;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use serde::Serialize;
 use serde_json::{Value, value::Serializer};
 
 use crate::error::Error;
@@ -74,6 +75,14 @@ named!(
 /// See [`value`].
 pub(crate) fn pretty<M: Named>(message: &M) -> Result<String, Error> {
     Ok(format!("{:#}", value(message)?))
+}
+
+/// A value that is no message of the API, indented, without a final newline.
+///
+/// # Errors
+/// It has no form as JSON.
+pub(crate) fn plain(value: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string_pretty(value).map_err(|error| Error::Json(error.to_string()))
 }
 
 /// One array of all messages, indented, without a final newline.

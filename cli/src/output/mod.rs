@@ -1,5 +1,6 @@
 //! What is printed on standard output.
 
+pub(crate) mod author;
 pub(crate) mod driver;
 pub(crate) mod endpoint;
 pub(crate) mod event;
