@@ -57,8 +57,8 @@ fn with_instances(module: &str, count: usize) -> Vec<u8> {
 }
 
 pub(super) fn memories() -> Specimen {
-    let bytes = with_instances("(module (memory 1))", 2);
-    of_load(bytes, Limit::Memories, "limit of memories: 3 exceeds 2")
+    let bytes = with_instances("(module (memory 1))", 4);
+    of_load(bytes, Limit::Memories, "limit of memories: 5 exceeds 4")
 }
 
 pub(super) fn table_bomb() -> Specimen {
