@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use postern_workbench::{Grants, case};
 
+use super::driver::each;
 use crate::error::Error;
 
 /// The verbs of a driver's author; none needs a daemon.
@@ -71,7 +72,7 @@ pub(crate) struct CheckArgs {
 #[derive(Debug, Args)]
 pub(crate) struct GrantArgs {
     /// Grant this of what it asks for, alone or with a scope (`driver install --help`), and
-    /// nothing else; all of it if not given; repeatable
+    /// nothing else; all of it if not given; with commas between, repeatable
     #[arg(long = "grant", value_name = "GRANT")]
     grants: Vec<String>,
 }
@@ -85,7 +86,7 @@ impl GrantArgs {
         if self.grants.is_empty() {
             return Ok(None);
         }
-        let grants = Grants::try_from(self.grants.clone());
+        let grants = Grants::try_from(each(&self.grants));
         grants.map(Some).map_err(|error| Error::usage(error.to_string()))
     }
 }
@@ -153,7 +154,7 @@ mod tests {
             };
             run.grants.whole()
         };
-        let some = grants("--grant bridge --grant publish=80,8000-8999").unwrap().unwrap();
+        let some = grants("--grant bridge,publish=80,8000-8999").unwrap().unwrap();
         assert_eq!(Vec::<String>::from(some), ["bridge", "publish=80,8000-8999"]);
         assert_eq!(grants("").unwrap(), None);
         let error = grants("--grant root").unwrap_err().to_string();

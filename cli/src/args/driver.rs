@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use postern_workbench::Grants;
 
 use super::author::AuthorCommand;
 use super::common::{Change, Names};
@@ -43,6 +44,8 @@ A grant is a capability, alone or with a scope:
   address=10.0.0.0/8     prefixes; likewise route and masquerade (of a fixed source address)
   publish=8000-8999      host ports
 
+Together: --grant bridge,veth,address=10.0.0.0/8,fd00::/8,publish=80
+
 A driver that is granted less than it asks for is installed and not enabled.";
 
 /// `driver install`.
@@ -50,9 +53,9 @@ A driver that is granted less than it asks for is installed and not enabled.";
 pub(crate) struct InstallArgs {
     /// The module, or - for standard input
     pub file: PathBuf,
-    /// What it may decide about; repeatable
+    /// What it may decide about, with commas between; repeatable
     #[arg(long = "grant", value_name = "GRANT")]
-    pub grants: Vec<String>,
+    grants: Vec<String>,
     /// The digest it must have, as sha256:…
     #[arg(long, value_name = "DIGEST", default_value = "", hide_default_value = true)]
     pub digest: String,
@@ -83,7 +86,26 @@ pub(crate) struct LsArgs {
 pub(crate) struct GrantArgs {
     /// Name
     pub name: String,
-    /// What it may decide about; repeatable; none takes everything away
+    /// What it may decide about, with commas between; repeatable; none takes everything away
     #[arg(long = "grant", value_name = "GRANT")]
-    pub grants: Vec<String>,
+    grants: Vec<String>,
+}
+
+impl InstallArgs {
+    /// Each grant.
+    pub(crate) fn grants(&self) -> Vec<String> {
+        each(&self.grants)
+    }
+}
+
+impl GrantArgs {
+    /// Each grant.
+    pub(crate) fn grants(&self) -> Vec<String> {
+        each(&self.grants)
+    }
+}
+
+/// Each grant of lists.
+pub(super) fn each(lists: &[String]) -> Vec<String> {
+    lists.iter().flat_map(|list| Grants::split(list)).collect()
 }

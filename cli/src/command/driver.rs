@@ -58,11 +58,11 @@ fn read(file: &Path) -> Result<Vec<u8>, Error> {
 }
 
 async fn install(args: InstallArgs, client: &Client, out: Printer) -> Result<(), Error> {
-    let module = read(&args.file)?;
+    let (module, grants) = (read(&args.file)?, args.grants());
     let signature = args.signature.as_deref().map(read).transpose()?.unwrap_or_default();
     let dry_run = args.change.dry_run;
     let header = InstallDriverHeader {
-        grants: args.grants,
+        grants,
         digest: args.digest,
         signature,
         upgrade: args.upgrade,
@@ -108,8 +108,8 @@ async fn disable(name: &str, client: &Client) -> Result<(), Error> {
 }
 
 async fn grant(args: GrantArgs, client: &Client, out: Printer) -> Result<(), Error> {
-    let GrantArgs { name, grants } = args;
-    let request = GrantDriverRequest { driver: name, grants, ..Default::default() };
+    let grants = args.grants();
+    let request = GrantDriverRequest { driver: args.name, grants, ..Default::default() };
     let reply = client.drivers().await?.grant(request).await?.into_inner();
     out.change(&reply, None, || {
         reply

@@ -145,6 +145,23 @@ impl fmt::Display for Grant {
 }
 
 impl Grants {
+    /// The grants of a list with commas between them, as people type it. What is no capability
+    /// belongs to the scope before it: `veth,address=10.0.0.0/8,fd00::/8` is two.
+    pub fn split(list: &str) -> Vec<String> {
+        let mut grants: Vec<String> = Vec::new();
+        for part in list.split(',') {
+            let name = part.split('=').next().unwrap_or_default();
+            match grants.last_mut() {
+                Some(last) if last.contains('=') && name.parse::<Capability>().is_err() => {
+                    last.push(',');
+                    last.push_str(part);
+                }
+                _ => grants.push(part.to_owned()),
+            }
+        }
+        grants
+    }
+
     /// Everything of some kinds.
     pub fn all_of(capabilities: impl IntoIterator<Item = Capability>) -> Self {
         Self(capabilities.into_iter().map(|capability| (capability, Scope::Any)).collect())
@@ -426,6 +443,16 @@ mod tests {
         assert!(matches("*", "") && matches("a*", "a") && matches("*a", "ba"));
         assert!(matches("a*c*e", "abcde") && !matches("a*c*e", "abde") && matches("a**b", "ab"));
         assert!(!matches("ab*ba", "aba"), "no byte counts twice");
+    }
+
+    #[test]
+    fn lists() {
+        let list = "bridge,veth,address=10.0.0.0/8,fd00::/8,publish=80,8000-8999,filter";
+        let parts =
+            ["bridge", "veth", "address=10.0.0.0/8,fd00::/8", "publish=80,8000-8999", "filter"];
+        assert_eq!(Grants::split(list), parts);
+        assert_eq!(Grants::split("veth"), ["veth"]);
+        assert_eq!(Grants::split("veth,root"), ["veth", "root"], "for its reader to refuse");
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub mod subnets;
 pub mod view;
 
 #[cfg(test)]
+mod admission_generated;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod macvlan_tests;

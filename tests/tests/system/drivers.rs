@@ -237,7 +237,7 @@ fn what_is_no_driver_is_refused_with_the_reason() {
             (&b""[..], "not a WebAssembly binary"),
             (b"\0asm\x01\0\0\0", "not built with the driver SDK"),
             (&good[..good.len() / 2], "not a WebAssembly binary"),
-            (&vec![0; 9 << 20], "at most 8388608 are allowed"),
+            (&vec![0; 9 << 20], "limit of module in bytes: 9437184 exceeds 8388608"),
         ] {
             std::fs::write(&file, bytes).unwrap();
             let refused = install(world, &file, &GRANTS);

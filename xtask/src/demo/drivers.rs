@@ -42,7 +42,7 @@ impl Teller<'_> {
         )?;
         let idle = asks.contains("lan: disabled") && asks.contains("asks also for");
         self.report.check("without a grant it is not asked", idle, &asks);
-        let grants = "--grant bridge --grant veth --grant filter --grant address=10.60.0.0/16";
+        let grants = "--grant bridge,veth,filter,address=10.60.0.0/16";
         self.shows(
             &format!("driver grant lan {grants}"),
             "it may what it needs, and no other address",

@@ -32,7 +32,7 @@ pub(crate) fn install_driver(
         validate_only,
     } = header;
     let keep = upgrade && granted.is_empty();
-    let granted = grants(&mut fields, granted);
+    let granted = grants(&mut fields, "header.grants", granted);
     if accept_changes && !upgrade {
         fields.wrong("header.accept_changes", "only with `upgrade`");
     }
@@ -59,12 +59,12 @@ pub(crate) fn install_driver(
     finish(fields, mutation)
 }
 
-fn grants(fields: &mut Fields, given: Vec<String>) -> Option<Grants> {
-    let parsed = fields.all(("grants", GRANTS_MAX), given, |fields, path, text| {
+fn grants(fields: &mut Fields, path: &str, given: Vec<String>) -> Option<Grants> {
+    let parsed = fields.all((path, GRANTS_MAX), given, |fields, path, text| {
         let grant: Option<Grant> = fields.required(path, &text);
         grant.map(|grant| grant.to_string())
     })?;
-    fields.take("grants", Grants::try_from(parsed))
+    fields.take(path, Grants::try_from(parsed))
 }
 
 pub(crate) fn enable_driver(
@@ -98,7 +98,7 @@ pub(crate) fn grant_driver(
     let whole = request.clone();
     let v1::GrantDriverRequest { driver, grants: granted, request_id } = request;
     let driver = reference_in(&mut fields, "driver", &driver);
-    let granted = grants(&mut fields, granted);
+    let granted = grants(&mut fields, "grants", granted);
     let intent = driver.zip(granted).map(|(driver, grants)| GrantDriver { driver, grants });
     let mutation = mutation(&mut fields, ("grant_driver", &whole), &request_id, false, intent);
     finish(fields, mutation)
