@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use postern_model::grant::Grants;
 use postern_plugin::{Compiler, DriverHost, HostOptions, Limits, LoadedDriver, Quarantine};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use views::{Question, question};
 
 const WARM_UP: usize = 500;
@@ -35,7 +36,7 @@ fn main() -> Done<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve", path] => remote::serve(Path::new(path)),
         ["call"] => {
-            let (host, question) = (host(Limits::default().quarantine)?, question()?);
+            let ((host, _folder), question) = (host(Limits::default().quarantine)?, question()?);
             let times = alone(&*bridge(&host)?, &question, CALLS)?;
             println!("{}", Value::Array(vec![row("attach", "driver call", "postern", 0, times)]));
             Ok(())
@@ -48,7 +49,8 @@ fn main() -> Done<()> {
     }
 }
 
-fn host(quarantine: Quarantine) -> Done<DriverHost> {
+/// A host, and the folder of what it compiles.
+fn host(quarantine: Quarantine) -> Done<(DriverHost, TempDir)> {
     let state = tempfile::tempdir()?;
     // As many calls at a time as callers: it is not the queue that is measured.
     let limits = Limits { calls_per_driver: 16, calls: 32, quarantine, ..Limits::default() };
@@ -56,7 +58,7 @@ fn host(quarantine: Quarantine) -> Done<DriverHost> {
         HostOptions { state: state.path().to_owned(), limits, compiler: Compiler::InProcess };
     let host = DriverHost::open(options)?;
     host.load_built_in()?;
-    Ok(host)
+    Ok((host, state))
 }
 
 fn bridge(host: &DriverHost) -> Done<Arc<LoadedDriver>> {
@@ -64,7 +66,7 @@ fn bridge(host: &DriverHost) -> Done<Arc<LoadedDriver>> {
 }
 
 fn everything(module: &Path) -> Done<Vec<Value>> {
-    let (host, question) = (host(Limits::default().quarantine)?, question()?);
+    let ((host, _folder), question) = (host(Limits::default().quarantine)?, question()?);
     let driver = bridge(&host)?;
     let bench = "driver";
     let mut rows = vec![row(bench, "decision", "postern", 0, alone(&driver, &question, CALLS)?)];
@@ -76,7 +78,7 @@ fn everything(module: &Path) -> Done<Vec<Value>> {
     }
     rows.push(beside_a_hostile_one(&host, module, ("beside hostile", &question))?);
     let tireless = Quarantine { faults: usize::MAX, ..Limits::default().quarantine };
-    let other = self::host(tireless)?;
+    let (other, _other_folder) = self::host(tireless)?;
     rows.push(beside_a_hostile_one(&other, module, ("none resting", &question))?);
     rows.extend(of_a_remote_driver(&question)?);
     rows.extend(memory(&driver, &question)?);
