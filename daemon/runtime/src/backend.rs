@@ -64,9 +64,9 @@ impl<K: Kernel> Backend for Ledger<K> {
     mutation!(apply_policy, apply_policy_now, ApplyPolicy => PolicyFacts, policy, same);
     mutation!(delete_policy, delete_policy_now, DeletePolicy => PolicyFacts, policy, same);
 
-    mutation!(install_driver, install_driver_now, InstallDriver => DriverOutcome, driver_outcome, same_outcome);
-    mutation!(enable_driver, enable_driver_now, EnableDriver => DriverOutcome, driver_outcome, same_outcome);
-    mutation!(grant_driver, grant_driver_now, GrantDriver => DriverOutcome, driver_outcome, same_outcome);
+    mutation!(install_driver, install_driver_now, InstallDriver => DriverOutcome, driver_outcome, same);
+    mutation!(enable_driver, enable_driver_now, EnableDriver => DriverOutcome, driver_outcome, same);
+    mutation!(grant_driver, grant_driver_now, GrantDriver => DriverOutcome, driver_outcome, same);
     deletion!(remove_driver, remove_driver_now, RemoveDriver);
 
     fn get_driver(&self, name: &str) -> Result<DriverFacts, Refusal> {

@@ -16,7 +16,7 @@ use postern_model::plan::Plan;
 use postern_model::refusal::{Class, Refusal};
 use postern_model::topology::Put;
 use postern_plugin::{Keys, LoadedDriver, Modules};
-use postern_server::{DriverFacts, DriverOutcome, DriverState};
+use postern_server::{DecisionChange, DriverFacts, DriverOutcome, DriverState};
 
 use super::{Core, Draft, Ledger, Retry, chain, outcome};
 
@@ -81,12 +81,12 @@ impl<K: Kernel> Ledger<K> {
         let core = &*self.0;
         let _still = core.standstill.write().await;
         let old = core.installed_record(&intent.driver)?;
-        let new = Driver { enabled: intent.enabled, ..old };
-        if intent.enabled {
+        let new = core.change_driver(Driver { enabled: intent.enabled, ..old }, retry).await?;
+        if new.enabled {
             // By the operator's word: whatever it did before.
             core.load(&new);
         }
-        core.change_driver(new, retry).await
+        Ok(Outcome { object: core.driver_outcome(new.name.as_str())?, plan: None })
     }
 
     pub(crate) async fn grant_driver_now(
@@ -97,12 +97,9 @@ impl<K: Kernel> Ledger<K> {
         let core = &*self.0;
         let _still = core.standstill.write().await;
         let old = core.installed_record(&intent.driver)?;
-        let new = Driver { grants: intent.grants, ..old };
-        let (name, grants) = (new.name.clone(), new.grants.clone());
-        let changed = core.change_driver(new, retry).await?;
-        core.drivers.regrant(name.as_str(), &grants);
-        let driver = core.driver_facts(name.as_str())?;
-        Ok(Outcome { object: DriverOutcome { driver, ..changed.object }, plan: None })
+        let new = core.change_driver(Driver { grants: intent.grants, ..old }, retry).await?;
+        core.drivers.regrant(new.name.as_str(), &new.grants);
+        Ok(Outcome { object: core.driver_outcome(new.name.as_str())?, plan: None })
     }
 
     pub(crate) async fn remove_driver_now(
@@ -140,12 +137,6 @@ impl<K: Kernel> Ledger<K> {
         self.0.driver_outcome(name)
     }
 
-    /// The outcome itself; other mutations answer with records.
-    #[expect(clippy::unused_self, reason = "in the form of its siblings")]
-    pub(crate) fn same_outcome(&self, outcome: &DriverOutcome) -> DriverOutcome {
-        outcome.clone()
-    }
-
     pub(crate) fn driver_now(&self, name: &str) -> Result<DriverFacts, Refusal> {
         self.0.driver_facts(name)
     }
@@ -157,6 +148,14 @@ impl<K: Kernel> Ledger<K> {
         names.extend(core.state().topology().drivers().map(|driver| driver.name.to_string()));
         names.iter().filter_map(|name| core.driver_facts(name).ok()).collect()
     }
+}
+
+/// A driver with what it asks for in vain.
+pub(super) fn outcome_of(driver: DriverFacts, changes: Vec<DecisionChange>) -> DriverOutcome {
+    let (record, info) = (driver.record.as_ref(), driver.info.as_ref());
+    let missing =
+        record.zip(info).map(|(record, info)| record.grants.missing(&info.manifest.capabilities));
+    DriverOutcome { missing: missing.unwrap_or_default(), driver, changes }
 }
 
 impl<K: Kernel> Core<K> {
@@ -218,7 +217,7 @@ impl<K: Kernel> Core<K> {
         &self,
         mut driver: Driver,
         retry: Option<&Retry>,
-    ) -> Result<Outcome<DriverOutcome>, Refusal> {
+    ) -> Result<Driver, Refusal> {
         let about = vec![draft(&driver, Action::Updated, retry)];
         let mut committed = self.commit(about, &Plan::default(), |generation| {
             driver.revision = generation;
@@ -226,17 +225,11 @@ impl<K: Kernel> Core<K> {
         })?;
         let durable = self.realize(&mut committed).await;
         self.settle(committed);
-        durable?;
-        let object = self.driver_outcome(driver.name.as_str())?;
-        Ok(Outcome { object, plan: None })
+        durable.map(|_| driver)
     }
 
     pub(super) fn driver_outcome(&self, name: &str) -> Result<DriverOutcome, Refusal> {
-        let driver = self.driver_facts(name)?;
-        let asked = driver.info.as_ref().map(|info| info.manifest.capabilities.clone());
-        let grants = driver.record.as_ref().map(|record| record.grants.clone());
-        let missing = asked.zip(grants).map(|(asked, grants)| grants.missing(&asked));
-        Ok(DriverOutcome { driver, missing: missing.unwrap_or_default(), changes: Vec::new() })
+        Ok(outcome_of(self.driver_facts(name)?, Vec::new()))
     }
 
     pub(super) fn driver_facts(&self, name: &str) -> Result<DriverFacts, Refusal> {
@@ -245,15 +238,23 @@ impl<K: Kernel> Core<K> {
         if record.is_none() && loaded.is_none() {
             return Err(Refusal::not_found(ObjectKind::Driver, name));
         }
-        let counters = loaded.as_ref().map(|driver| driver.counters().named().to_vec());
-        Ok(DriverFacts {
+        Ok(self.facts_of_driver(name, record, loaded.as_deref()))
+    }
+
+    pub(super) fn facts_of_driver(
+        &self,
+        name: &str,
+        record: Option<Driver>,
+        loaded: Option<&LoadedDriver>,
+    ) -> DriverFacts {
+        DriverFacts {
             name: name.to_owned(),
-            state: self.driver_state(record.as_ref(), loaded.as_deref()),
+            state: self.driver_state(record.as_ref(), loaded),
             info: loaded.map(|driver| driver.info().clone()),
             record,
             networks: self.networks_of_driver(name).len(),
-            counters: counters.unwrap_or_default(),
-        })
+            counters: loaded.map(|driver| driver.counters().named().to_vec()).unwrap_or_default(),
+        }
     }
 
     fn driver_state(&self, record: Option<&Driver>, loaded: Option<&LoadedDriver>) -> DriverState {

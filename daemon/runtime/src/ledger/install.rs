@@ -51,7 +51,9 @@ impl<K: Kernel> Ledger<K> {
         }
         if validate_only {
             let plan = moved.iter().fold(Plan::default(), |plan, m| merged(plan, core.plan_of(m)));
-            let object = core.rehearsed_driver(&record, &driver, changes);
+            let name = record.name.to_string();
+            let facts = core.facts_of_driver(&name, Some(record), Some(&driver));
+            let object = drivers::outcome_of(facts, changes);
             return Ok(Outcome { object, plan: Some(plan) });
         }
         let kept = core.installed.modules.keep(&record.digest, &intent.module);
@@ -309,29 +311,6 @@ impl<K: Kernel> Core<K> {
                 Err(refusal)
             }
         }
-    }
-
-    fn rehearsed_driver(
-        &self,
-        record: &Driver,
-        driver: &LoadedDriver,
-        changes: Vec<DecisionChange>,
-    ) -> DriverOutcome {
-        let info = driver.info().clone();
-        let missing = record.grants.missing(&info.manifest.capabilities);
-        let state = match record.enabled {
-            true => postern_server::DriverState::Enabled,
-            false => postern_server::DriverState::Disabled,
-        };
-        let driver = postern_server::DriverFacts {
-            name: record.name.to_string(),
-            record: Some(record.clone()),
-            info: Some(info),
-            state,
-            networks: self.networks_of_driver(record.name.as_str()).len(),
-            counters: Vec::new(),
-        };
-        DriverOutcome { driver, missing, changes }
     }
 }
 

@@ -183,7 +183,7 @@ impl<K: Kernel> Ledger<K> {
 
     /// The facts themselves; other mutations answer with records.
     #[expect(clippy::unused_self, reason = "in the form of its siblings")]
-    pub(crate) fn same(&self, facts: &PolicyFacts) -> PolicyFacts {
+    pub(crate) fn same<T: Clone>(&self, facts: &T) -> T {
         facts.clone()
     }
 
