@@ -2,7 +2,7 @@
 
 use postern_proto::v1::policy_rule::Action;
 use postern_proto::v1::{
-    ApplyPolicyRequest, Direction, PolicyPort, PolicySpec, PolicySubject, Tier,
+    ApplyPolicyRequest, Direction, PolicyPort, PolicyRule, PolicySpec, PolicySubject, Tier,
 };
 use postern_tests::dns;
 use postern_tests::traffic::{self, Conversation, Server};
@@ -247,5 +247,39 @@ fn a_rehearsal_tells_pairs_live_flows_and_what_is_odd() {
         let codes: Vec<_> = told.lint.iter().map(|lint| lint.code.as_str()).collect();
         assert_eq!(codes, ["UNKNOWN_PORT", "UNREACHABLE_RULE"]);
         assert_eq!(told.lint[1].rule, "ingress[1]");
+    });
+}
+
+/// Many prefixes, many ports and some endpoints: each alone is within its bounds.
+#[test]
+fn a_policy_that_needs_too_many_entries_is_refused_with_the_number() {
+    World::run(async |world| {
+        world.api.create_network("blue", ask::network(&["10.1.0.0/24"])).await.unwrap();
+        for n in 0..8 {
+            world.place("blue", &format!("e{n}"), ask::labelled(&[("app", "many")])).await;
+        }
+        let before = world.snapshot().await;
+        // Neighbouring numbers would be one range.
+        let port = |n: u32| PolicyPort { port: 1000 + 2 * n, ..PolicyPort::default() };
+        let rule = |r: u32| PolicyRule {
+            peers: (0..64).map(|n| ask::cidr(&format!("100.{r}.{n}.0/24"), &[])).collect(),
+            ports: (0..64).map(port).collect(),
+            ..PolicyRule::default()
+        };
+        let apply = async |rules: u32| {
+            let spec = ask::app(&[("app", "many")], (64..64 + rules).map(rule).collect());
+            world.api.apply_policy("many", spec).await
+        };
+        let refusal = Refusal::expect(apply(7).await.map(|_| ()));
+        assert_eq!(
+            (refusal.code, refusal.reason.as_str()),
+            (Code::ResourceExhausted, "POLICY_TOO_LARGE")
+        );
+        let needed = refusal.message.split(' ').find_map(|word| word.parse::<usize>().ok());
+        assert!(needed.is_some_and(|needed| needed > 200_000), "{refusal:?}");
+        assert!(refusal.message.contains("at most 200000"), "{refusal:?}");
+        assert_eq!(world.snapshot().await, before);
+        apply(1).await.unwrap();
+        world.assert_agrees().await;
     });
 }
