@@ -291,7 +291,7 @@ impl Topology {
 
     /// The installed driver of a name.
     pub fn driver(&self, name: &str) -> Option<&Driver> {
-        self.drivers.values().find(|driver| driver.name.as_str() == name)
+        self.drivers.get(name)
     }
 
     /// Every installed driver, by name.

@@ -7,13 +7,13 @@ use std::str::FromStr;
 use postern_model::decision::{
     Desired, EndpointDecision, Link, LinkKind, LinkSysctl, MacvlanMode, NetworkDecision, Side,
 };
-use postern_model::driver::{Capability, EndpointView, NetworkView, SubnetView};
+use postern_model::driver::{Capability, NetworkView};
 use postern_model::grant::Grants;
 use postern_model::network::Family;
-use postern_model::port::{PortBinding, PortRange, Protocol};
 use proptest::prelude::*;
 
 use crate::admission::{Admitted, NamedLink, admit_endpoint, admit_network};
+use crate::fixture::{binding, endpoint_view, network_view};
 use crate::parent::{Others, Parent, ParentLink};
 
 const HANDLES: [&str; 3] = ["bridge", "port", "other"];
@@ -58,16 +58,6 @@ fn side() -> impl Strategy<Value = Side> {
     prop_oneof![Just(Side::Host), Just(Side::Sandbox)]
 }
 
-fn binding(first: u32) -> PortBinding {
-    PortBinding {
-        protocol: Protocol::Tcp,
-        host_ip: "0.0.0.0".parse().unwrap(),
-        host: PortRange::new(first, first).unwrap(),
-        target: "10.0.0.2".parse().unwrap(),
-        target_first: 80,
-    }
-}
-
 fn desired() -> impl Strategy<Value = Desired> {
     let family = || prop_oneof![Just(Family::V4), Just(Family::V6)];
     prop_oneof![
@@ -83,7 +73,7 @@ fn desired() -> impl Strategy<Value = Desired> {
         ),
         (one(&HANDLES), family(), proptest::option::of(one(&IPS)))
             .prop_map(|(link, family, to)| Desired::Masquerade { link, family, to }),
-        (8080_u32..8083).prop_map(|port| Desired::Publish(binding(port))),
+        (80_u32..83).prop_map(|port| Desired::Publish(binding(port))),
         (one(&HANDLES), side(), family(), proptest::sample::select(&KEYS[..])).prop_map(
             |(link, side, family, key)| Desired::Sysctl {
                 link,
@@ -93,38 +83,6 @@ fn desired() -> impl Strategy<Value = Desired> {
             }
         ),
     ]
-}
-
-fn network(internal: bool, icc: bool) -> NetworkView {
-    NetworkView {
-        id: "n".into(),
-        name: "blue".into(),
-        subnets: vec![SubnetView {
-            subnet: "10.0.0.0/24".parse().unwrap(),
-            gateway: Some("10.0.0.1".parse().unwrap()),
-        }],
-        internal,
-        icc,
-        mtu: 1500,
-        mac: "02:00:00:00:00:01".parse().unwrap(),
-        labels: Default::default(),
-        options: Default::default(),
-        state: Vec::new(),
-    }
-}
-
-fn endpoint() -> EndpointView {
-    EndpointView {
-        id: "e".into(),
-        name: "web.blue".into(),
-        addresses: vec!["10.0.0.2/24".parse().unwrap()],
-        mac: "02:00:00:00:00:02".parse().unwrap(),
-        interface: "eth0".parse().unwrap(),
-        bindings: vec![binding(8080)],
-        labels: Default::default(),
-        options: Default::default(),
-        state: Vec::new(),
-    }
 }
 
 fn grants() -> impl Strategy<Value = Grants> {
@@ -139,7 +97,7 @@ proptest! {
         (internal, icc) in any::<(bool, bool)>(),
         granted in grants(),
     ) {
-        let view = network(internal, icc);
+        let view = NetworkView { internal, icc, ..network_view() };
         let decision = NetworkDecision { resources, state: Vec::new() };
         let nothing = decision.resources.is_empty();
         let none = admit_network(decision.clone(), &Grants::default(), &view, NamedLink::Absent);
@@ -171,7 +129,7 @@ proptest! {
         gateways in proptest::collection::vec(one(&IPS), 0..3),
         granted in grants(),
     ) {
-        let (view, own) = (network(false, true), endpoint());
+        let (view, own) = (network_view(), endpoint_view());
         let bridge = Link {
             handle: "bridge".parse().unwrap(),
             kind: LinkKind::Bridge { name: None },

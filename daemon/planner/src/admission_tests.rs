@@ -1,10 +1,10 @@
 use postern_model::decision::LinkSysctl;
-use postern_model::driver::{Capability, SubnetView};
+use postern_model::driver::Capability;
 use postern_model::mac::MacAddr;
 use postern_model::network::Family;
-use postern_model::port::{PortBinding, PortRange, Protocol};
 
 use super::*;
+use crate::fixture::{binding, endpoint_view, network_view};
 
 fn handle(text: &str) -> Handle {
     text.parse().unwrap()
@@ -16,48 +16,6 @@ fn mac() -> MacAddr {
 
 fn all() -> Grants {
     Grants::all_of(Capability::ALL)
-}
-
-fn network_view() -> NetworkView {
-    NetworkView {
-        id: "n".into(),
-        name: "blue".into(),
-        subnets: vec![SubnetView {
-            subnet: "10.0.0.0/24".parse().unwrap(),
-            gateway: Some("10.0.0.1".parse().unwrap()),
-        }],
-        internal: false,
-        icc: true,
-        mtu: 1500,
-        mac: mac(),
-        labels: Default::default(),
-        options: Default::default(),
-        state: Vec::new(),
-    }
-}
-
-fn endpoint_view() -> EndpointView {
-    EndpointView {
-        id: "e".into(),
-        name: "web".into(),
-        addresses: vec!["10.0.0.2/24".parse().unwrap()],
-        mac: mac(),
-        interface: "eth0".parse().unwrap(),
-        bindings: vec![binding(80)],
-        labels: Default::default(),
-        options: Default::default(),
-        state: Vec::new(),
-    }
-}
-
-fn binding(port: u32) -> PortBinding {
-    PortBinding {
-        protocol: Protocol::Tcp,
-        host_ip: "0.0.0.0".parse().unwrap(),
-        host: PortRange::new(port, port).unwrap(),
-        target: "10.0.0.2".parse().unwrap(),
-        target_first: 80,
-    }
 }
 
 fn link(name: &str, kind: LinkKind) -> Desired {

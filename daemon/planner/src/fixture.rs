@@ -3,9 +3,11 @@
 use postern_model::decision::{
     Desired, EndpointDecision, Link, LinkKind, MacvlanMode, NetworkDecision, Side,
 };
+use postern_model::driver::{EndpointView, NetworkView, SubnetView};
 use postern_model::endpoint::{Attachment, Endpoint, EndpointSpec};
 use postern_model::id::{EndpointId, NetworkId, SandboxId};
 use postern_model::network::{Network, NetworkSpec};
+use postern_model::port::{PortBinding, PortRange, Protocol};
 use postern_model::sandbox::{Sandbox, SandboxSpec};
 use postern_model::time::Timestamp;
 
@@ -104,4 +106,49 @@ pub(crate) fn macvlan(last: u8, network: &Network, sandbox: &Sandbox) -> Endpoin
         side: Side::Sandbox,
     }));
     made
+}
+
+/// A network as its driver sees it: `10.0.0.0/24`, open to neighbours and the world.
+pub(crate) fn network_view() -> NetworkView {
+    NetworkView {
+        id: "n".into(),
+        name: "blue".into(),
+        subnets: vec![SubnetView {
+            subnet: "10.0.0.0/24".parse().unwrap(),
+            gateway: Some("10.0.0.1".parse().unwrap()),
+        }],
+        internal: false,
+        icc: true,
+        mtu: 1500,
+        mac: "02:00:00:00:00:01".parse().unwrap(),
+        labels: Default::default(),
+        options: Default::default(),
+        state: Vec::new(),
+    }
+}
+
+/// An endpoint of it as its driver sees it: `10.0.0.2`, `eth0`, one published port.
+pub(crate) fn endpoint_view() -> EndpointView {
+    EndpointView {
+        id: "e".into(),
+        name: "web".into(),
+        addresses: vec!["10.0.0.2/24".parse().unwrap()],
+        mac: "02:00:00:00:00:01".parse().unwrap(),
+        interface: "eth0".parse().unwrap(),
+        bindings: vec![binding(80)],
+        labels: Default::default(),
+        options: Default::default(),
+        state: Vec::new(),
+    }
+}
+
+/// A port of every address of the host that leads to port 80 of [`endpoint_view`].
+pub(crate) fn binding(port: u32) -> PortBinding {
+    PortBinding {
+        protocol: Protocol::Tcp,
+        host_ip: "0.0.0.0".parse().unwrap(),
+        host: PortRange::new(port, port).unwrap(),
+        target: "10.0.0.2".parse().unwrap(),
+        target_first: 80,
+    }
 }

@@ -1,11 +1,11 @@
 use postern_model::decision::{NetworkDecision, Side};
-use postern_model::driver::{Capability, EndpointView, SubnetView};
+use postern_model::driver::Capability;
 use postern_model::grant::Grants;
-use postern_model::port::{PortBinding, PortRange, Protocol};
 use proptest::prelude::*;
 
 use super::*;
 use crate::admission::{Admitted, NamedLink, Rejection, admit_endpoint, admit_network};
+use crate::fixture::{binding, endpoint_view, network_view};
 
 const MODES: [MacvlanMode; 4] =
     [MacvlanMode::Private, MacvlanMode::Vepa, MacvlanMode::Bridge, MacvlanMode::Passthru];
@@ -16,45 +16,6 @@ fn offered() -> MacAddr {
 
 fn of_parent() -> MacAddr {
     "02:00:00:00:00:99".parse().unwrap()
-}
-
-fn network_view() -> NetworkView {
-    NetworkView {
-        id: "n".into(),
-        name: "lan".into(),
-        subnets: vec![SubnetView { subnet: "10.0.0.0/24".parse().unwrap(), gateway: None }],
-        internal: false,
-        icc: true,
-        mtu: 1500,
-        mac: offered(),
-        labels: Default::default(),
-        options: Default::default(),
-        state: Vec::new(),
-    }
-}
-
-fn binding() -> PortBinding {
-    PortBinding {
-        protocol: Protocol::Tcp,
-        host_ip: "0.0.0.0".parse().unwrap(),
-        host: PortRange::new(80, 80).unwrap(),
-        target: "10.0.0.2".parse().unwrap(),
-        target_first: 80,
-    }
-}
-
-fn endpoint_view() -> EndpointView {
-    EndpointView {
-        id: "e".into(),
-        name: "web".into(),
-        addresses: vec!["10.0.0.2/24".parse().unwrap()],
-        mac: offered(),
-        interface: "eth0".parse().unwrap(),
-        bindings: vec![binding()],
-        labels: Default::default(),
-        options: Default::default(),
-        state: Vec::new(),
-    }
 }
 
 fn macvlan(mode: MacvlanMode) -> Link {
@@ -203,7 +164,7 @@ fn what_rules_cannot_hold_is_not_promised() {
     }
     let mut published = Asked::of(macvlan(MacvlanMode::Bridge));
     published.granted = Grants::all_of(Capability::ALL);
-    published.resources.push(Desired::Publish(binding()));
+    published.resources.push(Desired::Publish(binding(80)));
     assert_eq!(published.objection(), "nothing leads from a port of the host to a macvlan");
 }
 

@@ -91,15 +91,17 @@ impl Owner {
 
     fn patiently(&mut self, flags: Option<TableFlags>) -> Result<(), NftError> {
         let declared = tables(flags);
-        for _ in 0..PATIENCE {
+        let mut tries = 0..PATIENCE;
+        loop {
             match transact(&mut self.socket, &[&declared]) {
                 Err(NftError::Socket { source, .. })
-                    if source.kind() == ErrorKind::PermissionDenied => {}
-                declared => return declared,
+                    if source.kind() == ErrorKind::PermissionDenied && tries.next().is_some() =>
+                {
+                    thread::sleep(PAUSE);
+                }
+                done => return done,
             }
-            thread::sleep(PAUSE);
         }
-        transact(&mut self.socket, &[&declared])
     }
 }
 

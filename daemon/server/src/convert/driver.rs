@@ -5,6 +5,7 @@ use postern_model::grant::{Grant, Grants};
 use postern_model::intent::{EnableDriver, GrantDriver, InstallDriver, Mutation, RemoveDriver};
 use postern_model::refusal::Refusal;
 use postern_proto::v1;
+use prost::Message;
 
 use super::fields::Fields;
 use super::shared::{finish, mutation, reference_in, timestamp};
@@ -70,24 +71,29 @@ fn grants(fields: &mut Fields, path: &str, given: Vec<String>) -> Option<Grants>
 pub(crate) fn enable_driver(
     request: v1::EnableDriverRequest,
 ) -> Result<Mutation<EnableDriver>, Refusal> {
-    let mut fields = Fields::default();
     let whole = request.clone();
     let v1::EnableDriverRequest { driver, request_id } = request;
-    let driver = reference_in(&mut fields, "driver", &driver);
-    let intent = driver.map(|driver| EnableDriver { driver, enabled: true });
-    let mutation = mutation(&mut fields, ("enable_driver", &whole), &request_id, false, intent);
-    finish(fields, mutation)
+    set_enabled(&driver, true, ("enable_driver", &whole), &request_id)
 }
 
 pub(crate) fn disable_driver(
     request: v1::DisableDriverRequest,
 ) -> Result<Mutation<EnableDriver>, Refusal> {
-    let mut fields = Fields::default();
     let whole = request.clone();
     let v1::DisableDriverRequest { driver, request_id } = request;
-    let driver = reference_in(&mut fields, "driver", &driver);
-    let intent = driver.map(|driver| EnableDriver { driver, enabled: false });
-    let mutation = mutation(&mut fields, ("disable_driver", &whole), &request_id, false, intent);
+    set_enabled(&driver, false, ("disable_driver", &whole), &request_id)
+}
+
+fn set_enabled(
+    driver: &str,
+    enabled: bool,
+    method: (&str, &impl Message),
+    request_id: &str,
+) -> Result<Mutation<EnableDriver>, Refusal> {
+    let mut fields = Fields::default();
+    let driver = reference_in(&mut fields, "driver", driver);
+    let intent = driver.map(|driver| EnableDriver { driver, enabled });
+    let mutation = mutation(&mut fields, method, request_id, false, intent);
     finish(fields, mutation)
 }
 
