@@ -4,9 +4,9 @@
 //! it: the folder and the file are its own and closed to everybody else, and the file ends
 //! with a checksum of the rest.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,8 @@ use nix::unistd::geteuid;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+use crate::disk::{self, UNFINISHED};
 
 const SUFFIX: &str = ".cwasm";
 const CHECKSUM: usize = 32;
@@ -88,7 +90,7 @@ impl Cache {
             let entry = entry?;
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
-            if (name.ends_with(SUFFIX) && !name.ends_with(&ours)) || name.ends_with(".tmp") {
+            if (name.ends_with(SUFFIX) && !name.ends_with(&ours)) || name.ends_with(UNFINISHED) {
                 fs::remove_file(entry.path())?;
             }
         }
@@ -128,7 +130,7 @@ impl Cache {
         code: &[u8],
     ) -> Result<Component, CacheError> {
         let path = self.path(digest);
-        self.write(&path, code).map_err(|source| CacheError::Io {
+        disk::write(&path, &[code, &Sha256::digest(code)]).map_err(|source| CacheError::Io {
             operation: "write",
             path: path.clone(),
             source,
@@ -136,33 +138,6 @@ impl Cache {
         deserialize(engine, &path)
             .map_err(|error| CacheError::Unloadable { reason: format!("{error:#}") })
     }
-
-    /// Writes all of a file or nothing: readers see the old one or the new one.
-    fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
-        let mut temporary = tempfile(&self.folder)?;
-        let written = (|| {
-            temporary.1.write_all(code)?;
-            temporary.1.write_all(&Sha256::digest(code))?;
-            temporary.1.sync_all()?;
-            fs::rename(&temporary.0, path)?;
-            File::open(&self.folder)?.sync_all()
-        })();
-        if written.is_err() {
-            // Nothing more can be done about it; the next start removes it.
-            let _ = fs::remove_file(&temporary.0);
-        }
-        written
-    }
-}
-
-/// A new file that no other process and no other thread writes.
-fn tempfile(folder: &Path) -> io::Result<(PathBuf, File)> {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let path = folder.join(format!("{}-{number}.tmp", std::process::id()));
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-    Ok((path, file))
 }
 
 /// Whether the file is ours and whole.

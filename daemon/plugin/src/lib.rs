@@ -9,7 +9,7 @@
 //! |---|---|
 //! | size, form, imports and contract version of the bytes | `inspect` |
 //! | compiled, in a child process with limits of its own | `compile` |
-//! | kept on disk | `cache` |
+//! | kept on disk | `cache`, `disk` |
 //! | checked against the contract once, and registered | `host` |
 //! | kept where it was installed | `modules` |
 //! | called, under every limit | `driver`, `call`, `engine` |
@@ -27,6 +27,7 @@ mod compile;
 mod configure;
 mod contract;
 mod digest;
+mod disk;
 mod driver;
 mod engine;
 mod gate;

@@ -1,12 +1,13 @@
 //! The modules of installed drivers on disk, each by the digest of its bytes.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::digest::{digest, stem};
+use crate::disk;
 
 const SUFFIX: &str = ".wasm";
 
@@ -57,20 +58,7 @@ impl Modules {
     /// The disk refuses.
     pub fn keep(&self, digest: &str, bytes: &[u8]) -> Result<(), ModuleError> {
         let path = self.path(digest);
-        let fresh = path.with_extension("new");
-        let written = (|| {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&fresh)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&fresh, &path)?;
-            File::open(&self.0)?.sync_all()
-        })();
-        written.map_err(failed("write", &path))
+        disk::write(&path, &[bytes]).map_err(failed("write", &path))
     }
 
     /// The bytes of a module.
