@@ -18,8 +18,9 @@ use postern_proto::v1::{
     Direction, DisconnectRequest, Endpoint, EndpointSpec, Filter, GetDriftRequest,
     GetEndpointRequest, GetInfoRequest, GetInfoResponse, GetNetworkRequest,
     GetPolicyCountersRequest, GetSandboxRequest, Link, ListEndpointsRequest, ListNetworksRequest,
-    ListSandboxesRequest, Network, NetworkSpec, PageRequest, PlanStep, PolicySpec,
-    RemoveLinkRequest, RuleCounter, Sandbox, SandboxSpec, WatchEventsRequest, WatchEventsResponse,
+    ListPoliciesRequest, ListSandboxesRequest, Network, NetworkSpec, PageRequest, PlanStep, Policy,
+    PolicySpec, RemoveLinkRequest, RuleCounter, Sandbox, SandboxSpec, WatchEventsRequest,
+    WatchEventsResponse,
 };
 use tokio::time::timeout;
 use tonic::transport::Channel;
@@ -295,6 +296,15 @@ impl Api {
             }
             page.token = answer.next_token;
         }
+    }
+
+    /// All policies, at most 1000.
+    ///
+    /// # Errors
+    /// The daemon's refusal.
+    pub async fn list_policies(&self) -> Result<Vec<Policy>, Status> {
+        let request = ListPoliciesRequest { page: ALL, ..Default::default() };
+        Ok(self.policies.clone().list(request).await?.into_inner().policies)
     }
 
     /// What the daemon says of itself.

@@ -23,11 +23,12 @@ pub struct Daemon {
 
 impl Daemon {
     /// Starts the daemon in the calling thread's namespaces. What it says on standard
-    /// error is added to the file `log`.
+    /// error is added to the file `log`. It comes upon the faults of `failpoints`, which may
+    /// be none.
     ///
     /// # Panics
     /// It is not built or cannot be started.
-    pub fn start(args: &[String], log: &Path) -> Self {
+    pub fn start(args: &[String], log: &Path, failpoints: &str) -> Self {
         let stderr = File::options().create(true).append(true).open(log);
         let stderr = stderr.unwrap_or_else(|error| panic!("{}: {error}", log.display()));
         let mut command = Command::new(binary("posternd"));
@@ -37,6 +38,7 @@ impl Daemon {
                 command.env_remove(key);
             }
         }
+        command.env("FAILPOINTS", failpoints);
         end_with_parent(&mut command);
         let child = command.spawn().unwrap_or_else(|error| panic!("posternd: {error}"));
         Self { child, log: log.to_owned() }

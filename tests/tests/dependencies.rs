@@ -32,16 +32,18 @@ fn edges(with_tests: bool) -> Edges {
 /// Every crate of the workspace and the crates of the workspace it may know.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("postern-proto", &[]),
+    ("postern-failpoint", &[]),
     ("postern-model", &[]),
     ("postern-planner", &["postern-model"]),
-    ("postern-store", &["postern-model"]),
+    ("postern-store", &["postern-failpoint", "postern-model"]),
     ("postern-plugin", &["postern-model"]),
-    ("postern-kernel", &["postern-model"]),
+    ("postern-kernel", &["postern-failpoint", "postern-model"]),
     ("postern-resolver", &["postern-model"]),
     ("postern-server", &["postern-model", "postern-proto"]),
     (
         "postern-runtime",
         &[
+            "postern-failpoint",
             "postern-kernel",
             "postern-model",
             "postern-planner",

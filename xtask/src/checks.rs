@@ -23,6 +23,19 @@ pub(crate) fn test() -> Result<(), Failure> {
     stage("tests", &["test", "--workspace", "--locked", "--no-fail-fast"])
 }
 
+/// The randomised test of faults, for as long as one likes.
+pub(crate) fn crash(lives: u64, seed: u64) -> Result<(), Failure> {
+    need_root("the whole-system tests")?;
+    setup::test_programs()?;
+    setup::driver_target()?;
+    stage("build", &["build", "--locked", "-p", "posternd", "-p", "postern-cli"])?;
+    let mut test = cargo();
+    test.args(["test", "--locked", "-p", "postern-tests", "--test", "system"]);
+    test.args(["crash::", "--", "--nocapture"]);
+    test.env("POSTERN_CRASH_LIVES", lives.to_string());
+    stage_of("lives", test.env("POSTERN_CRASH_SEED", seed.to_string()))
+}
+
 /// What a change must pass before it is taken.
 pub(crate) fn ci() -> Result<(), Failure> {
     setup::driver_target()?;

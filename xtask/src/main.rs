@@ -30,6 +30,8 @@ enum Task {
     Demo,
     /// Run everything that must pass; needs root
     Test,
+    /// Kill the daemon at every place it can fail, again and again; needs root
+    Crash(Crash),
     /// Run format, lint and documentation checks, then `test`
     Ci,
     /// Measure a release build
@@ -65,6 +67,16 @@ enum Bench {
     Policy(Policy),
     /// What a driver's decision costs, beside a remote driver of Docker's kind
     Driver(Driver),
+}
+
+#[derive(Debug, Args)]
+struct Crash {
+    /// How many lives of a daemon; each comes to some ten operations and two kills
+    #[arg(long, default_value_t = 100)]
+    lives: u64,
+    /// What befalls them: the same for the same number
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +121,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::everything(),
         Task::Demo => demo::run(),
         Task::Test => checks::test(),
+        Task::Crash(Crash { lives, seed }) => checks::crash(lives, seed),
         Task::Ci => checks::ci(),
         Task::Bench { bench: Bench::Attach(attach) } => {
             bench::attach(attach.json.as_deref(), &attach.endpoints)

@@ -14,6 +14,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use postern_failpoint::point;
 use postern_model::id::SandboxId;
 use postern_model::resource::{Content, Resource, SandboxFile};
 
@@ -135,6 +136,7 @@ fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 fn make(path: &Path, text: &str) -> io::Result<()> {
+    point("file.write")?;
     let mut file = File::create(path)?;
     file.set_permissions(fs::Permissions::from_mode(FILE_MODE))?;
     file.write_all(text.as_bytes())
@@ -143,6 +145,7 @@ fn make(path: &Path, text: &str) -> io::Result<()> {
 /// One write, as long as the longer of the two texts, and only then the new length: at no
 /// time does the end of the old text stand behind the new one.
 fn overwrite(path: &Path, text: &str) -> io::Result<()> {
+    point("file.write")?;
     let mut file = open(OpenOptions::new().write(true), path)?;
     let old = usize::try_from(file.metadata()?.len()).unwrap_or(0);
     let mut padded = text.as_bytes().to_vec();

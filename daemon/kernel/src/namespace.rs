@@ -18,6 +18,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::net::if_::if_nameindex;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{NSFS_MAGIC, statfs};
+use postern_failpoint::{passage, point};
 use postern_model::id::SandboxId;
 use postern_model::name::IfName;
 use postern_model::plan::NamespaceRef;
@@ -132,6 +133,7 @@ pub(crate) fn create(path: &Path) -> io::Result<Socket> {
         Ok(_) => {}
         Err(_) => drop(File::create_new(path)?),
     }
+    point("netns.create")?;
     on_a_thread(|| {
         unshare(CloneFlags::CLONE_NEWNET)?;
         let mut socket = Socket::open()?;
@@ -148,11 +150,13 @@ pub(crate) fn create(path: &Path) -> io::Result<Socket> {
 
 /// Unpins the namespace at a path. That it is gone already is no error.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    point("netns.remove")?;
     match umount2(path, MntFlags::MNT_DETACH) {
         // Not mounted: what is left of one that was being made.
         Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
         Err(errno) => return Err(errno.into()),
     }
+    passage("netns.unpinned");
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

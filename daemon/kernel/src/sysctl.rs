@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use postern_failpoint::point;
 use postern_model::decision::LinkSysctl;
 use postern_model::name::IfName;
 use postern_model::network::Family;
@@ -41,6 +42,7 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
 
 /// Sets a parameter that exists.
 pub(crate) fn write(path: &Path, value: &str) -> io::Result<()> {
+    point("sysctl.write")?;
     // One write, as the kernel wants it, and never a file made by mistake.
     let mut file = fs::OpenOptions::new().write(true).open(path)?;
     io::Write::write_all(&mut file, value.as_bytes())

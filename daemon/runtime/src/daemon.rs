@@ -76,6 +76,7 @@ pub fn main() -> ExitCode {
         };
     }
     limit_arenas();
+    postern_failpoint::set_up();
     match start(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),

@@ -1,7 +1,9 @@
 //! The store itself.
 
+use std::io;
 use std::path::Path;
 
+use postern_failpoint::{passage, point};
 use postern_model::event::Event;
 use postern_model::topology::{Change, Put, RequestRecord, Topology};
 use sled::{Batch, Db};
@@ -142,7 +144,10 @@ impl Store {
     /// A record cannot be encoded, or the disk refuses.
     pub fn commit(&self, change: &Change) -> Result<(), CommitError> {
         let batch = self.batch(change)?;
-        self.db.apply_batch(batch).map_err(CommitError::Sled)
+        failed_io(point("store.commit"))?;
+        self.db.apply_batch(batch).map_err(CommitError::Sled)?;
+        passage("store.committed");
+        Ok(())
     }
 
     fn batch(&self, change: &Change) -> Result<Batch, CommitError> {
@@ -236,7 +241,10 @@ impl Store {
     /// # Errors
     /// The disk refuses.
     pub async fn durable(&self) -> Result<(), CommitError> {
-        self.db.flush_async().await.map(drop).map_err(CommitError::Sled)
+        failed_io(point("store.flush"))?;
+        self.db.flush_async().await.map_err(CommitError::Sled)?;
+        passage("store.flushed");
+        Ok(())
     }
 
     /// At most `limit` events after a generation, in order.
@@ -263,4 +271,8 @@ impl Store {
         let value = self.db.get(&key).map_err(ReadError::Sled)?;
         value.map(|value| decode(&key, &value)).transpose()
     }
+}
+
+fn failed_io(done: io::Result<()>) -> Result<(), CommitError> {
+    done.map_err(|error| CommitError::Sled(error.into()))
 }

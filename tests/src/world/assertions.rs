@@ -86,6 +86,47 @@ impl World {
         for map in ["publish4", "publish4-any", "publish6", "publish6-any"] {
             assert_eq!(kernel::own_elements("inet", "map", map), BTreeSet::new(), "{map}");
         }
+        self.assert_reaped().await;
+    }
+
+    /// Asserts that what the API's lists do not show is no more than they account for:
+    /// files, published ports, and links that are out of service.
+    ///
+    /// # Panics
+    /// Something is left, though the daemon had time to put it away.
+    pub async fn assert_no_strays(&self) {
+        let now = self.snapshot().await;
+        let sandboxes: BTreeSet<String> = now
+            .sandboxes
+            .iter()
+            .filter(|s| !s.files_path.is_empty())
+            .map(|s| s.uid.clone())
+            .collect();
+        let mut found = BTreeSet::new();
+        for folder in ["files", "files-written"] {
+            let entries = std::fs::read_dir(self.run_dir().join(folder));
+            let names = entries.into_iter().flatten().flatten().map(|entry| entry.file_name());
+            found.extend(names.map(|name| name.to_string_lossy().into_owned()));
+        }
+        assert_eq!(found, sandboxes, "files of sandboxes");
+        let published: BTreeSet<String> = now
+            .endpoints
+            .iter()
+            .flat_map(|endpoint| &endpoint.bindings)
+            .map(|binding| binding.host_port.to_string())
+            .collect();
+        let mut open = BTreeSet::new();
+        for map in ["publish4", "publish4-any", "publish6", "publish6-any"] {
+            for element in kernel::own_elements("inet", "map", map) {
+                let key = element.split(" : ").next().unwrap_or_default();
+                open.extend(key.split('.').next_back().map(|port| port.trim().to_owned()));
+            }
+        }
+        assert_eq!(open, published, "published ports");
+        self.assert_reaped().await;
+    }
+
+    async fn assert_reaped(&self) {
         let begun = Instant::now();
         while sh("ip -o link show group 20561").lines().count() > 0 {
             assert!(begun.elapsed() < REAP_LIMIT, "links out of service are not deleted");

@@ -6,6 +6,7 @@ mod host;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -118,7 +119,21 @@ impl World {
     /// # Panics
     /// It ends, or does not serve in time.
     pub async fn start(&mut self) {
-        let mut daemon = Daemon::start(&self.args, &self.log());
+        if let Err(status) = self.try_start("").await {
+            panic!("posternd ended with {status}:\n{}", self.log_tail());
+        }
+    }
+
+    /// Starts the daemon with faults on its way, as the crate `fail` describes them, and
+    /// waits until it serves.
+    ///
+    /// # Errors
+    /// How it ended instead.
+    ///
+    /// # Panics
+    /// It does not serve in time.
+    pub async fn try_start(&mut self, failpoints: &str) -> Result<(), ExitStatus> {
+        let mut daemon = Daemon::start(&self.args, &self.log(), failpoints);
         let begun = Instant::now();
         loop {
             // A channel anew, because one that was refused waits before it tries again.
@@ -129,10 +144,16 @@ impl World {
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             }
             if let Some(status) = daemon.ended() {
-                panic!("posternd ended with {status}:\n{}", daemon.log_tail(20));
+                return Err(status);
             }
         }
         self.daemon = Some(daemon);
+        Ok(())
+    }
+
+    /// Whether the daemon that was started does not run any more.
+    pub fn has_ended(&mut self) -> bool {
+        self.daemon.as_mut().is_none_or(|daemon| daemon.ended().is_some())
     }
 
     /// Kills the daemon as a crash would.

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use netlink_packet_core::NLM_F_ACK;
+use postern_failpoint::point;
 use postern_model::network::Family;
 use postern_model::plan::Flows;
 use postern_model::policy::Selection;
@@ -114,8 +115,9 @@ impl Conntrack {
     pub fn end_tracked(&self, flows: Vec<Tracked>) -> Result<(), ConntrackError> {
         let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         let flows: Vec<wire::Flow> = flows.into_iter().map(|Tracked(flow)| flow).collect();
+        let failed = |source| ConntrackError::End { flows: "of a policy".to_owned(), source };
         for flows in flows.chunks(AT_ONCE) {
-            let failed = |source| ConntrackError::End { flows: "of a policy".to_owned(), source };
+            point("conntrack.end").map_err(failed)?;
             delete(&mut socket, flows).map_err(failed)?;
         }
         Ok(())
@@ -138,6 +140,7 @@ impl Conntrack {
             return Ok(0);
         }
         let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        point("conntrack.end").map_err(ConntrackError::List)?;
         let before = count(&mut socket)?;
         let filtered: Vec<_> = flows.iter().map(|flows| (flows, filters(flows))).collect();
         let passes = filtered.iter().flat_map(|(_, filters)| filters).map(Vec::len).sum();

@@ -12,6 +12,7 @@ use netlink_packet_netfilter::nftables::{
 };
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
+use postern_failpoint::point;
 use postern_model::resource::Element;
 
 use super::codec::{Lasting, Raw, Value, encode};
@@ -313,8 +314,10 @@ pub(super) fn transact(socket: &mut NetfilterSocket, group: &[&Changes]) -> Resu
         sequences.insert(sequence, *message);
     }
     control(ControlMessage::BatchEnd).write(socket.next_sequence(), 0, &mut request);
+    point("nft.request").map_err(failed)?;
     let answers = socket.exchange(&request).map_err(failed)?;
-    judge(answers, &sequences)
+    judge(answers, &sequences)?;
+    point("nft.reply").map_err(failed)
 }
 
 fn control(message: ControlMessage) -> Frame {

@@ -4,12 +4,14 @@ use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
 use nftables::schema::Nftables;
+use postern_failpoint::point;
 
 use super::error::NftError;
 
 /// Hands a ruleset to `nft`, in the calling thread's namespace. The crate that gives the
 /// ruleset its types runs `nft` too, but does not read its errors.
 pub(super) fn run(ruleset: &Nftables<'_>) -> Result<(), NftError> {
+    point("nft.script").map_err(NftError::Program)?;
     let json = serde_json::to_vec(ruleset).map_err(NftError::Ruleset)?;
     let child = Command::new("nft")
         .args(["-j", "-f", "-"])

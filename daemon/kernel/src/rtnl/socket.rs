@@ -12,6 +12,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::SocketAddr;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
+use postern_failpoint::point;
 
 /// The kernel fills a dump's datagram up to the size of the buffer, at most 32 KiB.
 const BUFFER: usize = 32 * 1024;
@@ -103,8 +104,10 @@ impl Socket {
         message: RouteNetlinkMessage,
         mode: Mode,
     ) -> Result<(), NetlinkError> {
+        point("rtnl.request")?;
         self.send(message, NLM_F_REQUEST | NLM_F_ACK | mode.flags())?;
-        self.answers(|_| ()).map(drop)
+        self.answers(|_| ())?;
+        Ok(point("rtnl.reply")?)
     }
 
     /// Asks for one object; its absence is the kernel's error.

@@ -48,6 +48,9 @@ const AT_ONCE: usize = 32;
 /// all that is ours, and calls wait meanwhile.
 const FULL_CHECK: Duration = Duration::from_secs(300);
 
+/// After a repair that failed, another one; then each time after twice as long.
+const RETRY: Duration = Duration::from_millis(250);
+
 /// What a reconciliation came to.
 #[derive(Default)]
 struct Repairs {
@@ -140,20 +143,31 @@ impl<K: Kernel> Ledger<K> {
         Err(Refusal::new(Class::Internal, "REPAIR_FAILED", text))
     }
 
-    /// Repairs whenever a change failed in the kernel, and now and then in any case. Ends
-    /// only with the task it runs in.
+    /// Repairs whenever a change failed in the kernel, soon again where that did not go well,
+    /// and now and then in any case. Ends only with the task it runs in.
     pub(crate) async fn keep_repaired(self) {
+        let mut pause = FULL_CHECK;
         loop {
             let failed = self.0.failed.notified();
-            let waited = tokio::time::timeout(FULL_CHECK, failed).await;
-            match self.repair().await {
-                Ok(Repairs { done, .. }) if !done.is_empty() => {
+            let after_failure = tokio::time::timeout(pause, failed).await.is_ok();
+            let whole = match self.repair().await {
+                Ok(Repairs { done, failed }) => {
                     let steps = done.steps.len() + done.add.len() + done.remove.len();
-                    tracing::warn!(steps, after_failure = waited.is_ok(), "drift repaired");
+                    if steps > 0 {
+                        tracing::warn!(steps, after_failure, "drift repaired");
+                    }
+                    failed.is_empty()
                 }
-                Ok(_) => {}
-                Err(refusal) => tracing::error!(%refusal, "the kernel cannot be compared"),
-            }
+                Err(refusal) => {
+                    tracing::error!(%refusal, "the kernel cannot be compared");
+                    false
+                }
+            };
+            pause = match whole {
+                true => FULL_CHECK,
+                false if pause == FULL_CHECK => RETRY,
+                false => FULL_CHECK.min(pause * 2),
+            };
         }
     }
 
