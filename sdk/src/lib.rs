@@ -40,9 +40,15 @@
 //! [`testing`] has views for them. `postern driver new` makes a project to start from,
 //! `docs/driver-tutorial.md` goes through it.
 //!
+//! A driver's memory is an [arena](https://doc.rust-lang.org/std/alloc/trait.GlobalAlloc.html)
+//! of the SDK's, as it lives for one call; without the feature `arena` the global allocator is
+//! the author's to choose.
+//!
 //! The types are those of the WIT contract, `wit/driver.wit`, which documents every field.
 //! What is added to them here only makes them shorter to write.
 
+#[cfg(any(test, all(feature = "arena", target_arch = "wasm32")))]
+mod arena;
 #[doc(hidden)]
 pub mod bindings;
 mod decision;
@@ -53,6 +59,10 @@ mod view;
 
 pub mod log;
 pub mod testing;
+
+#[cfg(all(feature = "arena", target_arch = "wasm32"))]
+#[global_allocator]
+static MEMORY: arena::Arena = arena::Arena::new();
 
 pub use bindings::postern::driver::types::{
     Address, AdoptLink, Attach, BridgeLink, Capability, Context, Desired, EndpointDecision,

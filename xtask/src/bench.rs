@@ -7,14 +7,18 @@ use std::process::Command;
 use crate::process::{Failure, cargo, has, need_root, root, run};
 use crate::setup;
 
-/// Builds for release; the measuring itself is a program of the tests' crate, which has a
-/// client of the API.
+/// Builds the daemon and the measuring program for release.
 fn build() -> Result<PathBuf, Failure> {
     need_root("the benchmark")?;
     setup::programs()?;
     setup::driver_target()?;
-    let packages = ["-p", "posternd", "-p", "postern-tests", "--bins"];
-    run(cargo().args(["build", "--release", "--locked"]).args(packages))?;
+    run(cargo().args(["build", "--release", "--locked", "-p", "posternd"]))?;
+    build_measuring()
+}
+
+/// Builds the measuring program, of the tests' crate, which has a client of the API.
+fn build_measuring() -> Result<PathBuf, Failure> {
+    run(cargo().args(["build", "--release", "--locked", "-p", "postern-tests", "--bins"]))?;
     Ok(std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into))
 }
 
@@ -68,7 +72,8 @@ pub(crate) fn policy(json: Option<&Path>, endpoints: &[u32]) -> Result<(), Failu
 
 /// What a call of a driver costs, beside a remote driver of Docker's kind.
 pub(crate) fn driver(json: Option<&Path>) -> Result<(), Failure> {
-    let target = build()?;
+    setup::driver_target()?;
+    let target = build_measuring()?;
     // What it does on request is what the hostile one does.
     let mut module = cargo();
     module.args(["build", "--locked", "--profile", "driver", "-p", "postern-test-driver"]);

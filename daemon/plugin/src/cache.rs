@@ -42,8 +42,8 @@ pub enum CacheError {
         /// Whose it is.
         owner: u32,
     },
-    /// What was written just now does not load.
-    #[error("the code just compiled does not load: {reason}")]
+    /// What was compiled does not load.
+    #[error("the compiled code does not load: {reason}")]
     Unloadable {
         /// Why.
         reason: String,
@@ -97,9 +97,9 @@ impl Cache {
         Ok(())
     }
 
-    /// The component compiled from a module of this digest; none if there is none, or what
-    /// is there is not whole, not ours or not this engine's.
-    pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
+    /// What was compiled from a module of this digest; none if there is none, or what is
+    /// there is not whole, not ours or not this engine's.
+    pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Option<Code> {
         let path = self.path(digest);
         match read(&path) {
             Ok(true) => {}
@@ -114,7 +114,7 @@ impl Cache {
             }
         }
         match deserialize(engine, &path) {
-            Ok(component) => Some(component),
+            Ok(component) => Some(Code { path, component }),
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "cannot load compiled driver");
                 None
@@ -128,16 +128,34 @@ impl Cache {
         engine: &Engine,
         digest: &str,
         code: &[u8],
-    ) -> Result<Component, CacheError> {
+    ) -> Result<Code, CacheError> {
         let path = self.path(digest);
         disk::write(&path, &[code, &Sha256::digest(code)]).map_err(|source| CacheError::Io {
             operation: "write",
             path: path.clone(),
             source,
         })?;
-        deserialize(engine, &path)
-            .map_err(|error| CacheError::Unloadable { reason: format!("{error:#}") })
+        let component = deserialize(engine, &path).map_err(|error| unloadable(&error))?;
+        Ok(Code { path, component })
     }
+}
+
+/// Machine code that is on disk, whole and ours.
+pub(crate) struct Code {
+    path: PathBuf,
+    /// As the engine has it that was there when it was loaded.
+    pub(crate) component: Component,
+}
+
+impl Code {
+    /// For another engine, of the same settings as far as code is concerned.
+    pub(crate) fn on(&self, engine: &Engine) -> Result<Component, CacheError> {
+        deserialize(engine, &self.path).map_err(|error| unloadable(&error))
+    }
+}
+
+fn unloadable(error: &wasmtime::Error) -> CacheError {
+    CacheError::Unloadable { reason: format!("{error:#}") }
 }
 
 /// Whether the file is ours and whole.

@@ -4,15 +4,56 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use wasmtime::{Config, Engine, EngineWeak, OptLevel, WasmBacktraceDetails};
+use wasmtime::{
+    Config, Engine, EngineWeak, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
+};
 
 use crate::limits::Limits;
 
 /// How often the engine's epoch moves while calls are under way.
 const TICK: Duration = Duration::from_millis(10);
+/// Bytes of a memory that stay mapped between two calls; what a call used beyond them goes
+/// back to the kernel. A driver in Rust touches a few pages.
+const WARM_MEMORY: usize = 512 << 10;
+/// As [`WARM_MEMORY`], of a table.
+const WARM_TABLE: usize = 64 << 10;
 
-/// Makes an engine. The compiling child makes the same one, or its code would not load.
+/// Makes an engine that compiles, and looks at what is compiled. It takes no address space:
+/// the compiling child has little.
 pub(crate) fn engine(limits: &Limits) -> Result<Engine, wasmtime::Error> {
+    Engine::new(&config(limits))
+}
+
+/// Makes the engine for calls, which runs what [`engine`] compiled. Memories and tables for
+/// all calls at a time are set aside at once: mapping them anew is half of a call.
+pub(crate) fn pooled(limits: &Limits) -> Result<Engine, wasmtime::Error> {
+    Engine::new(config(limits).allocation_strategy(pool(limits)))
+}
+
+/// What one component may have is looked at before it meets the pool, and again by the
+/// store, whose errors name the limit; so the pool itself sets only how much there is in all.
+fn pool(limits: &Limits) -> PoolingAllocationConfig {
+    const ANY: usize = 1 << 40;
+    let number = |number| u32::try_from(number).unwrap_or(u32::MAX).max(1);
+    let of_all = |each: usize| number(each.saturating_mul(limits.calls));
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(number(limits.calls))
+        .total_core_instances(of_all(limits.instances))
+        .total_memories(of_all(limits.memories))
+        .total_tables(of_all(limits.tables))
+        .max_memories_per_module(number(limits.memories))
+        .max_tables_per_module(number(limits.tables))
+        .max_memory_size(limits.memory_bytes)
+        .table_elements(limits.table_elements)
+        .max_component_instance_size(ANY)
+        .max_core_instance_size(ANY)
+        .max_unused_warm_slots(number(limits.calls))
+        .linear_memory_keep_resident(WARM_MEMORY)
+        .table_keep_resident(WARM_TABLE);
+    pool
+}
+
+fn config(limits: &Limits) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
@@ -35,7 +76,7 @@ pub(crate) fn engine(limits: &Limits) -> Result<Engine, wasmtime::Error> {
         // Frames registered with the system's unwinder cost time for each one there is.
         .native_unwind_info(false)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
-    Engine::new(&config)
+    config
 }
 
 fn reservation(bytes: usize) -> u64 {

@@ -7,17 +7,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use postern_model::driver::{Capability, DriverInfo, Manifest};
 use postern_model::grant::Grants;
+use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::answer;
 use crate::built_in;
-use crate::cache::{Cache, CacheError};
+use crate::cache::{Cache, CacheError, Code};
 use crate::call::{CallError, CallState};
 use crate::compile::{self, CompileError, Compiler};
 use crate::contract::v0_1::{NetworkDriver, NetworkDriverPre};
 use crate::digest::{digest, stem};
 use crate::driver::{Callee, LoadedDriver, Shared};
-use crate::engine::{Ticker, engine};
+use crate::engine::{Ticker, engine, pooled};
 use crate::gate::Gate;
 use crate::inspect::{InspectError, inspect};
 use crate::limits::{Limit, LimitHit, Limits};
@@ -95,10 +96,11 @@ pub enum LoadError {
     },
 }
 
-/// Loads drivers and keeps them by name. There is one in a process: what one engine made
-/// must not meet another engine.
+/// Loads drivers and keeps them by name.
 pub struct DriverHost {
     shared: Arc<Shared>,
+    /// Takes components of every size, to see whether they suit the engine for calls.
+    plain: Engine,
     linker: Linker<CallState>,
     cache: Cache,
     compiler: Compiler,
@@ -139,15 +141,17 @@ impl DriverHost {
     pub fn open(options: HostOptions) -> Result<Self, OpenError> {
         let HostOptions { state, limits, compiler } = options;
         let failed = |error: wasmtime::Error| OpenError::Engine { reason: format!("{error:#}") };
-        let engine = engine(&limits).map_err(failed)?;
+        let plain = engine(&limits).map_err(failed)?;
+        let engine = pooled(&limits).map_err(failed)?;
         let mut linker = Linker::new(&engine);
         NetworkDriver::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)
             .map_err(failed)?;
         let ticker = Ticker::start(engine.weak()).map_err(OpenError::Thread)?;
-        let cache = Cache::open(&state.join("drivers"), &engine).map_err(OpenError::Cache)?;
+        let cache = Cache::open(&state.join("drivers"), &plain).map_err(OpenError::Cache)?;
         let gate = Gate::new(limits.calls, limits.queued);
         Ok(Self {
             shared: Arc::new(Shared { engine, limits, ticker, gate }),
+            plain,
             linker,
             cache,
             compiler,
@@ -224,8 +228,9 @@ impl DriverHost {
     pub fn prepare(&self, bytes: &[u8]) -> Result<Prepared, LoadError> {
         inspect(bytes, self.shared.limits.module_bytes).map_err(LoadError::Inspect)?;
         let digest = digest(bytes);
-        let component = self.component(bytes, stem(&digest))?;
-        self.admit(&component)?;
+        let code = self.code(bytes, stem(&digest))?;
+        self.admit(&code.component)?;
+        let component = code.on(&self.shared.engine).map_err(LoadError::Cache)?;
         let callee = self.link(&component)?;
         let raw = callee.describe().map_err(of_describe)?;
         let manifest = answer::manifest(&raw, &self.shared.limits).map_err(|invalid| {
@@ -234,14 +239,13 @@ impl DriverHost {
         Ok(Prepared { manifest, digest, callee: Arc::new(callee) })
     }
 
-    fn component(&self, bytes: &[u8], digest: &str) -> Result<Component, LoadError> {
-        let engine = &self.shared.engine;
-        if let Some(component) = self.cache.load(engine, digest) {
-            return Ok(component);
+    fn code(&self, bytes: &[u8], digest: &str) -> Result<Code, LoadError> {
+        if let Some(code) = self.cache.load(&self.plain, digest) {
+            return Ok(code);
         }
-        let code = compile::run(&self.compiler, engine, &self.shared.limits, bytes)
+        let code = compile::run(&self.compiler, &self.plain, &self.shared.limits, bytes)
             .map_err(LoadError::Compile)?;
-        self.cache.store(engine, digest, &code).map_err(LoadError::Cache)
+        self.cache.store(&self.plain, digest, &code).map_err(LoadError::Cache)
     }
 
     /// Whether what the component needs at the least is within the limits.
