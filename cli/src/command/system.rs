@@ -26,7 +26,11 @@ pub(super) async fn status(client: &Client, out: Printer) -> Result<(), Error> {
 /// The call fails.
 pub(super) async fn drift(client: &Client, out: Printer) -> Result<(), Error> {
     let reply = client.system().await?.get_drift(GetDriftRequest {}).await?.into_inner();
-    steps(&reply, &reply.steps, out)
+    steps(&reply, &reply.steps, out)?;
+    match (&reply.last_repair, out.format) {
+        (Some(repair), Format::Table) => output::line(&plan::repair(repair)),
+        _ => Ok(()),
+    }
 }
 
 /// Repairs what differs.

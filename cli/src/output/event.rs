@@ -39,6 +39,7 @@ fn kind(kind: ObjectKind) -> &'static str {
         ObjectKind::Endpoint => "endpoint",
         ObjectKind::Policy => "policy",
         ObjectKind::Driver => "driver",
+        ObjectKind::Kernel => "kernel",
     }
 }
 
@@ -50,6 +51,7 @@ fn action(action: Action) -> &'static str {
         Action::Deleted => "deleted",
         Action::Joined => "joined",
         Action::Left => "left",
+        Action::Repaired => "repaired",
     }
 }
 

@@ -171,6 +171,7 @@ mod tests {
     fn enumerators_are_named_and_unset_messages_absent() {
         let reply = v1::GetDriftResponse {
             steps: vec![v1::PlanStep { action: 4, kind: "flows".into(), object: String::new() }],
+            last_repair: None,
         };
         let step = json!({ "action": "ACTION_END_FLOWS", "kind": "flows", "object": "" });
         assert_eq!(value(&reply).unwrap(), json!({ "steps": [step] }));

@@ -1,7 +1,7 @@
 //! Plans and drift.
 
-use postern_proto::v1::PlanStep;
 use postern_proto::v1::plan_step::Action;
+use postern_proto::v1::{PlanStep, Repair};
 
 use super::table;
 
@@ -14,6 +14,12 @@ pub(crate) fn table(steps: &[PlanStep]) -> String {
         .iter()
         .map(|step| [action(step.action()).to_owned(), step.kind.clone(), step.object.clone()]);
     table::table(["ACTION", "KIND", "OBJECT"], rows.collect())
+}
+
+/// The last repair, in short.
+pub(crate) fn repair(repair: &Repair) -> String {
+    let when = repair.time.map_or_else(String::new, |time| format!(" at {time}"));
+    format!("\nrepaired by itself{when}:\n{}", table(&repair.steps))
 }
 
 fn action(action: Action) -> &'static str {

@@ -456,7 +456,7 @@ impl SystemService for Fake {
         request: Request<v1::GetDriftRequest>,
     ) -> Reply<v1::GetDriftResponse> {
         self.note("system.drift", request);
-        reply(v1::GetDriftResponse { steps: plan(true).unwrap().steps })
+        reply(v1::GetDriftResponse { steps: plan(true).unwrap().steps, last_repair: None })
     }
 
     async fn reconcile(

@@ -19,6 +19,7 @@ use crate::flow_log::{Batch, FlowLog, Teller};
 use crate::kernel::{Applied, Kernel, LinkFacts, LiveFlows};
 use crate::nft::Submitted;
 use crate::ports::Ports;
+use crate::watch::{Suspect, Suspicion, Watch};
 
 /// Carries out plans on a set of resources, records them, and fails when it is told to.
 ///
@@ -40,6 +41,7 @@ struct State {
     links: BTreeMap<IfName, LinkFacts>,
     prefixes: Vec<IpNetwork>,
     listener: Option<Teller>,
+    suspect: Option<Suspect>,
 }
 
 #[derive(Debug)]
@@ -120,6 +122,11 @@ impl Fake {
     /// Tells whoever listens of new flows; false if nobody does.
     pub fn tell(&self, batch: Batch) -> bool {
         self.lock().listener.as_ref().is_some_and(|listener| listener.send(batch).is_ok())
+    }
+
+    /// Has whoever watches suspect something; false if nobody does.
+    pub fn suspect(&self, what: Suspicion) -> bool {
+        self.lock().suspect.as_ref().is_some_and(|suspect| suspect.send(what).is_ok())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -272,6 +279,16 @@ impl Kernel for Fake {
         let (listener, log) = FlowLog::told();
         state.listener = Some(listener);
         Ok(log)
+    }
+
+    async fn rules_are_intact(&self) -> Result<bool, ObserveError> {
+        Ok(true)
+    }
+
+    fn watch(&self) -> Result<Watch, ObserveError> {
+        let (suspect, watch) = Watch::told();
+        self.lock().suspect = Some(suspect);
+        Ok(watch)
     }
 
     async fn observe(

@@ -18,6 +18,7 @@ use crate::features::Features;
 use crate::flow_log::FlowLog;
 use crate::nft::Submitted;
 use crate::ports::Ports;
+use crate::watch::Watch;
 
 /// What carrying out a plan came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub struct LinkFacts {
 
 /// The kernel: carries out plans, and tells what it holds.
 pub trait Kernel: Send + Sync + 'static {
-    /// Carries out a plan: the elements in one transaction, then the end of flows, then
+    /// Carries out a plan: the rules, the elements in one transaction, then the end of flows, then
     /// the steps. When it returns, everything is in force.
     ///
     /// # Errors
@@ -117,6 +118,13 @@ pub trait Kernel: Send + Sync + 'static {
     /// Somebody else listens, or the kernel refused.
     fn flow_log(&self) -> Result<FlowLog, ObserveError>;
 
+    /// Begins to listen to what somebody else does to objects of ours. Must be called within a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    fn watch(&self) -> Result<Watch, ObserveError>;
+
     /// Lists what is ours, in the host's namespace, in the given ones that exist, and in
     /// those of ours that no record speaks of. Kernel parameters and adopted bridges are
     /// not to be seen. The cost is linear in what there is.
@@ -127,6 +135,12 @@ pub trait Kernel: Send + Sync + 'static {
         &self,
         namespaces: &BTreeMap<SandboxId, NamespaceRef>,
     ) -> impl Future<Output = Result<ResourceSet, ObserveError>> + Send;
+
+    /// Whether the constant rules and their sets are as they were loaded.
+    ///
+    /// # Errors
+    /// The kernel refused a listing.
+    fn rules_are_intact(&self) -> impl Future<Output = Result<bool, ObserveError>> + Send;
 
     /// What tells the network namespace at a path from every other one.
     ///

@@ -9,6 +9,7 @@
 //! | `rtnl` | links, addresses, routes |
 //! | [`nft`], [`conntrack`] | the ruleset's elements; the end of flows |
 //! | [`flow_log`] | new flows, as the rules tell of them |
+//! | `watch` | what somebody else changes, as netlink tells of it |
 //! | `namespace`, `sysctl` | network namespaces; kernel parameters |
 //! | `reaper` | links that are out of service, deleted off the request path |
 //! | `ports` | the host's published ports |
@@ -38,6 +39,7 @@ mod prefixes;
 mod reaper;
 mod rtnl;
 mod sysctl;
+mod watch;
 
 pub use error::{ApplyError, NamespaceError, ObserveError, OpenError};
 pub use fake::Fake;
@@ -50,3 +52,4 @@ pub use names::{NameService, NoNames};
 pub use namespace::path_of as namespace_path;
 pub use ports::{PortAsk, PortError, Ports};
 pub use rtnl::NetlinkError;
+pub use watch::{Suspicion, Watch};

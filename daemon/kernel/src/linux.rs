@@ -29,6 +29,7 @@ use crate::nft::{Nft, NftError, Submitted};
 use crate::ports::Ports;
 use crate::reaper::Reaper;
 use crate::rtnl::Socket;
+use crate::watch::Watch;
 use crate::{files, forwarding, mark, observe, prefixes};
 
 /// What the host is asked for.
@@ -141,7 +142,6 @@ impl Open {
         &self,
         namespaces: &BTreeMap<SandboxId, NamespaceRef>,
     ) -> Result<ResourceSet, ObserveError> {
-        self.mend().map_err(|source| ObserveError::Nft { source })?;
         let mut set = observe::observe(&self.features, &self.names, &self.run_dir, namespaces)?;
         let files = files::observe(&self.run_dir).map_err(|source| ObserveError::Io { source })?;
         set.extend(files);
@@ -161,12 +161,8 @@ impl Open {
         Ok(LiveFlows { flows, host: addresses.iter().map(|found| found.address.ip()).collect() })
     }
 
-    /// Puts back rules that somebody else flushed. Rules are constant and no part of a
-    /// plan, and without their sets there is nothing to observe.
+    /// Puts back rules that somebody else changed.
     fn mend(&self) -> Result<(), NftError> {
-        if self.nft.base_is_intact()? {
-            return Ok(());
-        }
         tracing::warn!("the ruleset is not what it was; loading it again");
         self.nft.load_base()?;
         self.fenced.iter().try_for_each(|family| self.nft.fence(*family, true))
@@ -175,6 +171,12 @@ impl Open {
 
 impl Kernel for Linux {
     async fn apply(&self, plan: &Plan) -> Result<Applied, ApplyError> {
+        if plan.rules {
+            let open = Arc::clone(&self.0);
+            let mended = spawn_blocking(move || open.mend()).await;
+            let mended = mended.map_err(|e| ApplyError::Io { source: io::Error::other(e) })?;
+            mended.map_err(|source| ApplyError::Nft { source })?;
+        }
         if !(plan.remove.is_empty() && plan.add.is_empty()) {
             let committed = self.0.nft.commit(&plan.remove, &plan.add).await;
             committed.map_err(|source| ApplyError::Nft { source })?;
@@ -223,6 +225,16 @@ impl Kernel for Linux {
 
     fn flow_log(&self) -> Result<FlowLog, ObserveError> {
         FlowLog::open().map_err(|source| ObserveError::FlowLog { source })
+    }
+
+    async fn rules_are_intact(&self) -> Result<bool, ObserveError> {
+        let open = Arc::clone(&self.0);
+        read(move || open.nft.base_is_intact().map_err(|source| ObserveError::Nft { source })).await
+    }
+
+    fn watch(&self) -> Result<Watch, ObserveError> {
+        let opened = Watch::open(!self.0.features.owned_tables);
+        opened.map_err(|source| ObserveError::Io { source })
     }
 
     async fn observe(

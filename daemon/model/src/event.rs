@@ -19,6 +19,8 @@ pub enum ObjectKind {
     Policy,
     /// A driver.
     Driver,
+    /// What the daemon has in the kernel.
+    Kernel,
 }
 
 impl ObjectKind {
@@ -30,6 +32,7 @@ impl ObjectKind {
             Self::Endpoint => "endpoint",
             Self::Policy => "policy",
             Self::Driver => "driver",
+            Self::Kernel => "kernel",
         }
     }
 }
@@ -48,6 +51,8 @@ pub enum Action {
     Joined,
     /// An endpoint left its sandbox.
     Left,
+    /// The kernel was not as it should be, and was put right.
+    Repaired,
 }
 
 /// One change.

@@ -80,6 +80,8 @@ pub struct NamespaceRef {
 /// 3. `steps` one after the other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
+    /// Whether the constant rules and their sets are to be loaded again, before all else.
+    pub rules: bool,
     /// Elements to remove. An element whose value changes is both removed and added.
     pub remove: Vec<Element>,
     /// Elements to add.
@@ -95,7 +97,8 @@ pub struct Plan {
 impl Plan {
     /// Whether there is nothing to do.
     pub const fn is_empty(&self) -> bool {
-        self.remove.is_empty()
+        !self.rules
+            && self.remove.is_empty()
             && self.add.is_empty()
             && self.flows.is_empty()
             && self.steps.is_empty()

@@ -12,8 +12,8 @@ use postern_model::intent::{
 use postern_model::plan::Plan;
 use postern_model::refusal::Refusal;
 use postern_server::{
-    Backend, DriverFacts, DriverOutcome, EndpointFacts, EventItem, ExplanationFacts, FlowItem,
-    NetworkFacts, PageOf, PolicyFacts, RuleCount, SandboxFacts, SystemFacts,
+    Backend, DriftFacts, DriverFacts, DriverOutcome, EndpointFacts, EventItem, ExplanationFacts,
+    FlowItem, NetworkFacts, PageOf, PolicyFacts, RuleCount, SandboxFacts, SystemFacts,
 };
 
 use crate::ledger::{Ledger, detached};
@@ -144,7 +144,7 @@ impl<K: Kernel> Backend for Ledger<K> {
         self.system_facts()
     }
 
-    async fn drift(&self) -> Result<Plan, Refusal> {
+    async fn drift(&self) -> Result<DriftFacts, Refusal> {
         self.drift_now().await
     }
 

@@ -243,6 +243,7 @@ async fn open(settings: &Settings) -> Result<Ledger<Linux>, DaemonError> {
     let options = LedgerOptions {
         pools: predefined::pools(&settings.pools, loaded.identity),
         mtu: settings.mtu,
+        watch_drift: settings.watch_drift,
         publish_address: settings.publish_address,
         address_rest: settings.address_rest,
         names: settings.names,

@@ -8,6 +8,7 @@ mod bad_sandboxes;
 mod command_line;
 mod crash;
 mod docker_cases;
+mod drift;
 mod drivers;
 mod drivers_languages;
 mod dry_run;

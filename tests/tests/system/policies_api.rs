@@ -164,7 +164,7 @@ fn a_quarantined_sandbox_is_cut_off_at_once_and_over_a_restart() {
 
 #[test]
 fn a_verdict_is_explained_and_the_kernel_asked() {
-    World::run_with(&["--own-tables=false"], async |world| {
+    World::run_with(&["--own-tables=false", "--watch-drift=false"], async |world| {
         let [web, db, _] = blue(world).await;
         let _server = Server::tcp(&db, "[::]:5432", "db");
         world.api.apply_policy("db", db_from_web()).await.unwrap();

@@ -132,7 +132,12 @@ fn what_is_forgotten_begins_no_more_but_goes_on() {
 
 #[test]
 fn what_was_told_is_known_after_a_restart() {
-    let settings = ["--resolv-conf=/run/resolv.conf", "--name-ttl-min=600", "--own-tables=false"];
+    let settings = [
+        "--resolv-conf=/run/resolv.conf",
+        "--name-ttl-min=600",
+        "--own-tables=false",
+        "--watch-drift=false",
+    ];
     World::run_with(&settings, async |world| {
         let (web, _servers, _names) = stage(world).await;
         world.api.apply_policy("out", only(&["*.example.test"])).await.unwrap();

@@ -83,7 +83,7 @@ fn port_of_the_endpoint(world: &World) -> String {
 
 #[test]
 fn drift_is_named_and_reconciled() {
-    World::run_with(&["--own-tables=false"], async |world| {
+    World::run_with(&["--own-tables=false", "--watch-drift=false"], async |world| {
         let (_web, _server) = furnish(world).await;
         sh("nft delete element inet postern publish4-any { tcp . 8080 }");
         assert!(traffic::tcp(&world.outside, &format!("{HOST4}:8080")).is_none());
@@ -163,7 +163,7 @@ fn a_second_daemon_of_the_namespace_is_refused() {
 
 #[test]
 fn what_somebody_deleted_is_repaired_in_one_pass() {
-    World::run_with(&["--own-tables=false"], async |world| {
+    World::run_with(&["--own-tables=false", "--watch-drift=false"], async |world| {
         let (web, _server) = furnish(world).await;
         let bridge = world.api.network("blue").await.unwrap().bridge;
         sh(&format!("ip link del {bridge}"));

@@ -113,7 +113,7 @@ mod tests {
             if number == u32::MAX {
                 next = u32::MAX - 2;
             }
-            take(Reply { attributes: &bytes }, &mut next, &mut batch);
+            take(Reply { attributes: &bytes, port: 0 }, &mut next, &mut batch);
         }
         assert_eq!((batch.lost, next), (3 + 2, 1));
     }

@@ -104,7 +104,7 @@ mod tests {
     }
 
     fn read_of(bytes: &[u8]) -> (Option<u32>, Option<FirstPacket>) {
-        read(Reply { attributes: bytes })
+        read(Reply { attributes: bytes, port: 0 })
     }
 
     #[test]

@@ -140,8 +140,13 @@ fn raw_elements(socket: &mut NetfilterSocket, set: &SetSpec) -> io::Result<Vec<E
         let lists = reply.all(NFTA_SET_ELEM_LIST_ELEMENTS);
         let entries = lists.flat_map(|list| nested(list, NFTA_LIST_ELEM));
         Some(entries.map(entry).collect::<Vec<_>>())
-    })?;
-    Ok(pieces.into_iter().flatten().collect())
+    });
+    match pieces {
+        Ok(pieces) => Ok(pieces.into_iter().flatten().collect()),
+        // The set itself is gone, and what was in it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 fn entry(entry: &[u8]) -> Entry {

@@ -24,6 +24,7 @@ mod dump;
 mod error;
 mod expr;
 mod maps;
+mod notice;
 mod owner;
 pub(crate) mod redirect;
 mod rules_bridge;
@@ -36,4 +37,5 @@ pub(crate) mod socket;
 
 pub use client::{Nft, Submitted};
 pub use error::{Action, NftError};
+pub(crate) use notice::{EVENTS_GROUP, is_about_ours};
 pub use schema::TABLE;

@@ -16,8 +16,12 @@ use netlink_packet_netfilter::NetfilterMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use nix::sys::socket::{setsockopt, sockopt};
 
+use crate::rtnl::port;
+
 /// Most bytes of one request; only a limit, nothing is set aside.
 const SEND_LIMIT: usize = 64 << 20;
+/// What may wait to be heard, bytes.
+const LISTEN_LIMIT: usize = 1 << 20;
 /// A dump comes in pieces of at most 32 KiB.
 const RECEIVE_LENGTH: usize = 64 << 10;
 /// How often a dump that was overtaken by a change begins anew.
@@ -44,6 +48,8 @@ pub(crate) struct NetfilterSocket {
 pub(crate) struct Reply<'a> {
     /// What follows the netfilter header.
     pub(crate) attributes: &'a [u8],
+    /// The port number of the socket whose request it goes back to.
+    pub(crate) port: u32,
 }
 
 impl<'a> Reply<'a> {
@@ -100,7 +106,7 @@ impl NetfilterSocket {
     /// Opens a socket in the calling thread's namespace.
     pub(crate) fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
-        socket.bind_auto()?;
+        port::bind(&mut socket)?;
         socket.connect(&SocketAddr::new(0, 0))?;
         socket.set_cap_ack(true)?;
         socket.set_ext_ack(true)?;
@@ -109,6 +115,14 @@ impl NetfilterSocket {
             setsockopt(&socket, sockopt::SndBuf, &SEND_LIMIT)?;
         }
         Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(RECEIVE_LENGTH) })
+    }
+
+    /// Opens a socket that hears what is told to a group.
+    pub(crate) fn listening(group: u32) -> io::Result<Self> {
+        let mut socket = Self::open()?;
+        socket.receive_much(LISTEN_LIMIT)?;
+        socket.socket.add_membership(group)?;
+        Ok(socket)
     }
 
     /// Keeps up to so many bytes until they are read, and drops what does not fit without
@@ -316,7 +330,7 @@ fn each_message(mut datagram: &[u8], mut each: impl FnMut(NetlinkBuffer<&[u8]>))
 impl<'a> Reply<'a> {
     fn of(message: &NetlinkBuffer<&'a [u8]>) -> Self {
         let attributes = message.payload().get(NETFILTER_HEADER_LENGTH..).unwrap_or_default();
-        Self { attributes }
+        Self { attributes, port: message.port_number() }
     }
 }
 

@@ -9,6 +9,7 @@ mod address;
 mod link;
 mod macvlan;
 mod namespace_id;
+pub(crate) mod port;
 mod route;
 mod socket;
 

@@ -89,7 +89,7 @@ impl Socket {
     /// Opens a socket in the thread's namespace.
     pub(crate) fn open() -> io::Result<Self> {
         let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
-        socket.bind_auto()?;
+        super::port::bind(&mut socket)?;
         socket.connect(&SocketAddr::new(0, 0))?;
         socket.set_ext_ack(true)?;
         socket.set_cap_ack(true)?;

@@ -10,6 +10,7 @@ mod attach;
 mod check;
 mod counters;
 mod drafts;
+mod drift;
 mod drivers;
 mod endpoints;
 mod explain;
@@ -54,6 +55,7 @@ use postern_planner::policy::{Delta, NameLimits};
 use postern_planner::pools::Pool;
 use postern_plugin::DriverHost;
 use postern_resolver::Resolver;
+use postern_server::Repair;
 use postern_store::Store;
 use tokio::sync::{Notify, RwLock};
 use uuid::Uuid;
@@ -77,6 +79,8 @@ pub struct LedgerOptions {
     pub pools: Vec<Pool>,
     /// Bytes, where a network says nothing.
     pub mtu: u32,
+    /// Whether to repair what others change as soon as the kernel tells of it.
+    pub watch_drift: bool,
     /// Where ports are published when a request names no address.
     pub publish_address: Option<IpAddr>,
     /// How what names stand for is kept.
@@ -123,6 +127,7 @@ struct Core<K> {
     flows: Flows,
     /// Wakes the repair when a change failed in the kernel.
     failed: Notify,
+    last_repair: Mutex<Option<Repair>>,
     started: Timestamp,
 }
 
@@ -183,6 +188,7 @@ impl<K: Kernel> Ledger<K> {
             feed,
             flows: Flows::default(),
             failed: Notify::new(),
+            last_repair: Mutex::default(),
             started: now(),
         }));
         ledger.0.note_namespaces();
@@ -228,6 +234,14 @@ fn namespace_ref(sandbox: &Sandbox) -> (SandboxId, NamespaceRef) {
 impl<K: Kernel> Core<K> {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_repair(&self, repair: Repair) {
+        *self.last_repair.lock().unwrap_or_else(PoisonError::into_inner) = Some(repair);
+    }
+
+    fn last_repair(&self) -> Option<Repair> {
+        self.last_repair.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Writes a change to disk and memory as one, with an event for each draft. `puts`

@@ -2,7 +2,6 @@
 //! when something failed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use postern_kernel::Kernel;
@@ -15,6 +14,7 @@ use postern_model::topology::Topology;
 use postern_planner::policy::Compiler;
 use postern_planner::view::View;
 use postern_planner::{desired, diff};
+use postern_server::DriftFacts;
 
 use super::{Core, Ledger, namespace_ref, outcome};
 
@@ -44,24 +44,18 @@ impl Parts {
 /// 1,000 sandboxes took 18 s at every start.
 const AT_ONCE: usize = 32;
 
-/// How often everything is compared when nothing seems to be wrong. It costs a listing of
-/// all that is ours, and calls wait meanwhile.
-const FULL_CHECK: Duration = Duration::from_secs(300);
-
-/// After a repair that failed, another one; then each time after twice as long.
-const RETRY: Duration = Duration::from_millis(250);
-
 /// What a reconciliation came to.
 #[derive(Default)]
-struct Repairs {
-    done: Plan,
+pub(super) struct Repairs {
+    pub(super) done: Plan,
     /// Objects that are not as they should be, with the reason.
-    failed: Vec<String>,
+    pub(super) failed: Vec<String>,
 }
 
 impl Repairs {
     fn absorb(&mut self, of: Self) {
         let Self { mut done, failed } = of;
+        self.done.rules |= done.rules;
         self.done.remove.append(&mut done.remove);
         self.done.add.append(&mut done.add);
         self.done.flows.append(&mut done.flows);
@@ -105,8 +99,8 @@ fn beyond(observed: &ResourceSet, of: &ResourceSet) -> ResourceSet {
 
 impl<K: Kernel> Ledger<K> {
     /// Takes over what is in the kernel at start: repairs it object by object, flushes
-    /// nothing, and holds the published ports again. What cannot be repaired is logged
-    /// and stays for a later reconciliation.
+    /// nothing, and holds the published ports again. What cannot be repaired is logged,
+    /// and tried again as soon as the daemon serves.
     ///
     /// # Errors
     /// The kernel cannot be observed.
@@ -124,7 +118,10 @@ impl<K: Kernel> Ledger<K> {
             }
         }
         core.adopt_names().await?;
-        let Repairs { done, .. } = self.repair().await?;
+        let Repairs { done, failed } = self.repair().await?;
+        if !failed.is_empty() {
+            core.failed.notify_one();
+        }
         let changes = done.steps.len() + done.add.len() + done.remove.len();
         tracing::info!(changes, "kernel state taken over");
         Ok(())
@@ -143,42 +140,16 @@ impl<K: Kernel> Ledger<K> {
         Err(Refusal::new(Class::Internal, "REPAIR_FAILED", text))
     }
 
-    /// Repairs whenever a change failed in the kernel, soon again where that did not go well,
-    /// and now and then in any case. Ends only with the task it runs in.
-    pub(crate) async fn keep_repaired(self) {
-        let mut pause = FULL_CHECK;
-        loop {
-            let failed = self.0.failed.notified();
-            let after_failure = tokio::time::timeout(pause, failed).await.is_ok();
-            let whole = match self.repair().await {
-                Ok(Repairs { done, failed }) => {
-                    let steps = done.steps.len() + done.add.len() + done.remove.len();
-                    if steps > 0 {
-                        tracing::warn!(steps, after_failure, "drift repaired");
-                    }
-                    failed.is_empty()
-                }
-                Err(refusal) => {
-                    tracing::error!(%refusal, "the kernel cannot be compared");
-                    false
-                }
-            };
-            pause = match whole {
-                true => FULL_CHECK,
-                false if pause == FULL_CHECK => RETRY,
-                false => FULL_CHECK.min(pause * 2),
-            };
-        }
-    }
-
-    async fn repair(&self) -> Result<Repairs, Refusal> {
+    pub(super) async fn repair(&self) -> Result<Repairs, Refusal> {
         let core = &*self.0;
         let _standstill = core.standstill.write().await;
+        let rules = core.repair_rules().await?;
         let (parts, observed) = core.survey().await?;
         let whole = parts.whole();
         let beyond = beyond(&observed, &whole);
         let nothing = ResourceSet::default();
         let mut repairs = core.repair("leftovers", (&beyond, &nothing), parts.namespaces()).await;
+        repairs.absorb(rules);
         for (name, set) in &parts.shared {
             let is = restricted(&observed, set);
             repairs.absorb(core.repair(name, (&is, set), BTreeMap::new()).await);
@@ -200,13 +171,15 @@ impl<K: Kernel> Ledger<K> {
     }
 
     /// Compares and changes nothing.
-    pub(crate) async fn drift_now(&self) -> Result<Plan, Refusal> {
+    pub(crate) async fn drift_now(&self) -> Result<DriftFacts, Refusal> {
         let core = &*self.0;
         let _standstill = core.standstill.write().await;
         let (parts, mut observed) = core.survey().await?;
         let whole = parts.whole();
         diff::assume_unobservable(&whole, &mut observed);
-        Ok(diff::plan(&whole, &observed, parts.namespaces()))
+        let mut plan = diff::plan(&whole, &observed, parts.namespaces());
+        plan.rules = !core.rules_are_intact().await?;
+        Ok(DriftFacts { plan, last_repair: core.last_repair() })
     }
 }
 
@@ -227,6 +200,21 @@ impl<K: Kernel> Core<K> {
         let parts = parts(&topology, &policies, &gone);
         let observed = self.kernel.observe(&parts.namespaces()).await;
         Ok((parts, observed.map_err(|error| outcome::of_observe(&error))?))
+    }
+
+    async fn rules_are_intact(&self) -> Result<bool, Refusal> {
+        self.kernel.rules_are_intact().await.map_err(|error| outcome::of_observe(&error))
+    }
+
+    /// First of all: elements need their sets.
+    async fn repair_rules(&self) -> Result<Repairs, Refusal> {
+        if self.rules_are_intact().await? {
+            return Ok(Repairs::default());
+        }
+        let done = Plan { rules: true, ..Plan::default() };
+        let applied = self.kernel.apply(&done).await;
+        applied.map_err(|error| outcome::of_apply(&error))?;
+        Ok(Repairs { done, failed: Vec::new() })
     }
 
     async fn repair_sandbox(

@@ -156,6 +156,8 @@ settings! {
     ip_forward: bool, "POSTERN_IP_FORWARD", "BOOL";
     /// Keep every other program from changing or flushing the daemon's nftables tables while it runs, where the kernel can (Linux 6.9) [default: true]
     own_tables: bool, "POSTERN_OWN_TABLES", "BOOL";
+    /// Repair what somebody else changed as soon as the kernel tells of it; otherwise only now and then, and when asked [default: true]
+    watch_drift: bool, "POSTERN_WATCH_DRIFT", "BOOL";
     /// Masquerading on the default bridge [default: true]
     ip_masq: bool, "POSTERN_IP_MASQ", "BOOL";
     /// Where ports are published when nobody says [default: every address]

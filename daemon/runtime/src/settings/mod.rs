@@ -43,6 +43,8 @@ pub struct Settings {
     pub ip_forward: bool,
     /// Whether to keep others from changing the nftables tables, where the kernel can.
     pub own_tables: bool,
+    /// Whether to repair what others change as soon as the kernel tells of it.
+    pub watch_drift: bool,
     /// Where ports are published when nobody says.
     pub publish_address: Option<IpAddr>,
     /// How long a freed address rests.
@@ -173,6 +175,7 @@ impl Settings {
             mtu,
             ip_forward: given.ip_forward.unwrap_or(true),
             own_tables: given.own_tables.unwrap_or(true),
+            watch_drift: given.watch_drift.unwrap_or(true),
             publish_address: given.ip.map(publish_address).transpose()?,
             address_rest: Duration::from_secs(given.address_rest.unwrap_or(10)),
             pools: given.default_address_pool.into_iter().map(|pool| pool.0).collect(),

@@ -218,6 +218,24 @@ pub struct LookedFacts {
     pub audit: bool,
 }
 
+/// What was put right without being asked for.
+#[derive(Debug, Clone)]
+pub struct Repair {
+    /// When.
+    pub time: Timestamp,
+    /// What was done.
+    pub plan: Plan,
+}
+
+/// How the kernel differs from what should be.
+#[derive(Debug, Clone)]
+pub struct DriftFacts {
+    /// What would bring it back.
+    pub plan: Plan,
+    /// The last repair since the daemon's start.
+    pub last_repair: Option<Repair>,
+}
+
 /// The daemon as it is.
 #[derive(Debug, Clone)]
 pub struct SystemFacts {
@@ -432,7 +450,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// Returns what the daemon is.
     fn system(&self) -> SystemFacts;
     /// Compares the kernel with what should be.
-    fn drift(&self) -> impl Future<Output = Result<Plan, Refusal>> + Send;
+    fn drift(&self) -> impl Future<Output = Result<DriftFacts, Refusal>> + Send;
     /// Compares and repairs.
     fn reconcile(&self) -> impl Future<Output = Result<Plan, Refusal>> + Send;
 }

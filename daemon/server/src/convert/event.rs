@@ -21,6 +21,7 @@ pub(crate) fn watch_events(request: v1::WatchEventsRequest) -> Result<WatchEvent
             Ok(v1::ObjectKind::Endpoint) => wanted.push(ObjectKind::Endpoint),
             Ok(v1::ObjectKind::Policy) => wanted.push(ObjectKind::Policy),
             Ok(v1::ObjectKind::Driver) => wanted.push(ObjectKind::Driver),
+            Ok(v1::ObjectKind::Kernel) => wanted.push(ObjectKind::Kernel),
             Ok(v1::ObjectKind::Unspecified) | Err(_) => {
                 fields.wrong(format!("kinds[{index}]"), format!("{number} is not a kind"));
             }
@@ -46,6 +47,7 @@ fn event(event: Event) -> v1::Event {
         ObjectKind::Endpoint => v1::ObjectKind::Endpoint,
         ObjectKind::Policy => v1::ObjectKind::Policy,
         ObjectKind::Driver => v1::ObjectKind::Driver,
+        ObjectKind::Kernel => v1::ObjectKind::Kernel,
     };
     let action = match action {
         Action::Created => v1::event::Action::Created,
@@ -53,6 +55,7 @@ fn event(event: Event) -> v1::Event {
         Action::Deleted => v1::event::Action::Deleted,
         Action::Joined => v1::event::Action::Joined,
         Action::Left => v1::event::Action::Left,
+        Action::Repaired => v1::event::Action::Repaired,
     };
     v1::Event {
         generation,

@@ -37,7 +37,7 @@ pub(crate) use sandbox::{
     sandbox, update_sandbox,
 };
 pub(crate) use shared::{next_token, outcome, plan_steps, reference};
-pub(crate) use system::info;
+pub(crate) use system::{drift, info};
 
 #[cfg(test)]
 mod tests;

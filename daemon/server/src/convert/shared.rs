@@ -176,6 +176,7 @@ pub(crate) fn plan_steps(plan: &Plan) -> Vec<v1::PlanStep> {
         kind: kind.to_owned(),
         object,
     };
+    let rules = plan.rules.then(|| step(Action::Update, "ruleset", "nftables".to_owned()));
     let removed = plan.remove.iter().map(|e| step(Action::Delete, "element", e.to_string()));
     let added = plan.add.iter().map(|e| step(Action::Create, "element", e.to_string()));
     let flows = plan.flows.iter().map(|f| step(Action::EndFlows, "flows", f.to_string()));
@@ -184,7 +185,7 @@ pub(crate) fn plan_steps(plan: &Plan) -> Vec<v1::PlanStep> {
         Step::Update { to, .. } => step(Action::Update, to.kind(), to.to_string()),
         Step::Delete(resource) => step(Action::Delete, resource.kind(), resource.to_string()),
     });
-    removed.chain(added).chain(flows).chain(steps).collect()
+    rules.into_iter().chain(removed).chain(added).chain(flows).chain(steps).collect()
 }
 
 /// A whole request is right, or its refusal.

@@ -3,8 +3,8 @@
 use postern_model::driver::DriverInfo;
 use postern_proto::v1;
 
-use super::shared::timestamp;
-use crate::backend::SystemFacts;
+use super::shared::{plan_steps, timestamp};
+use crate::backend::{DriftFacts, Repair, SystemFacts};
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
@@ -25,6 +25,15 @@ pub(crate) fn info(facts: SystemFacts) -> v1::GetInfoResponse {
         features: facts.features.into_iter().collect(),
         resolver: facts.resolver.into_iter().collect(),
     }
+}
+
+pub(crate) fn drift(facts: DriftFacts) -> v1::GetDriftResponse {
+    let DriftFacts { plan, last_repair } = facts;
+    let last_repair = last_repair.map(|Repair { time, plan }| v1::Repair {
+        time: Some(timestamp(time)),
+        steps: plan_steps(&plan),
+    });
+    v1::GetDriftResponse { steps: plan_steps(&plan), last_repair }
 }
 
 fn driver(driver: DriverInfo) -> v1::DriverInfo {

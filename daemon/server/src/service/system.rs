@@ -24,8 +24,7 @@ impl<B: Backend> v1::system_service_server::SystemService for System<B> {
         &self,
         _: Request<v1::GetDriftRequest>,
     ) -> Result<Response<v1::GetDriftResponse>, Status> {
-        let plan = self.0.drift().await.map_err(status)?;
-        Ok(Response::new(v1::GetDriftResponse { steps: convert::plan_steps(&plan) }))
+        Ok(Response::new(convert::drift(self.0.drift().await.map_err(status)?)))
     }
 
     async fn reconcile(
