@@ -122,10 +122,11 @@ impl Nft {
         Submitted(ask())
     }
 
-    /// Every element of every set and map. Linear in what is there.
+    /// Every element of every set and map; none of a set that is gone. Linear in what is
+    /// there.
     ///
     /// # Errors
-    /// [`NftError::Socket`], also if the base ruleset is not loaded.
+    /// [`NftError::Socket`].
     pub fn elements(&self) -> Result<Vec<Element>, NftError> {
         self.read("list the elements", dump::elements)
     }

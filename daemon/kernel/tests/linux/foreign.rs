@@ -7,6 +7,7 @@ use postern_kernel::nft::Nft;
 use postern_kernel::{ApplyError, HostSettings, Kernel, Linux, NoNames};
 use postern_model::decision::LinkSysctl;
 use postern_model::network::Family;
+use postern_model::plan::Plan;
 use postern_model::resource::{Bridge, Place, Resource};
 
 use crate::host::{
@@ -178,6 +179,10 @@ fn rules_that_were_flushed_come_back() {
         assert!(flushed.unwrap().success());
         let seen = host.observe().await;
         assert!(seen.iter().all(|(_, resource)| !matches!(resource, Resource::Element(_))));
+        assert!(!host.kernel.rules_are_intact().await.unwrap());
+        let rules = Plan { rules: true, ..Plan::default() };
+        host.kernel.apply(&rules).await.unwrap();
+        assert!(host.kernel.rules_are_intact().await.unwrap());
         host.create(&all[..3]).await.unwrap();
         assert_eq!(host.observe().await, set(&all));
         assert_eq!(Nft::open(false).unwrap().fences().unwrap(), Family::ALL);
