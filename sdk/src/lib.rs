@@ -40,8 +40,7 @@
 //! [`testing`] has views for them. `postern driver new` makes a project to start from,
 //! `docs/driver-tutorial.md` goes through it.
 //!
-//! A driver's memory is an [arena](https://doc.rust-lang.org/std/alloc/trait.GlobalAlloc.html)
-//! of the SDK's, as it lives for one call; without the feature `arena` the global allocator is
+//! A driver's memory comes from an arena of the SDK's, as a driver lives for one call; without the feature `arena` the global allocator is
 //! the author's to choose.
 //!
 //! The types are those of the WIT contract, `wit/driver.wit`, which documents every field.

@@ -3,8 +3,8 @@
 //! A place has a name and is told what to do by `FAILPOINTS` in the daemon's environment,
 //! in the words of the crate `fail`: `store.commit=7*off->1*return(kill)` kills the daemon
 //! when it comes there for the eighth time, `rtnl.reply=3*off->1*return(ENOBUFS)` has it
-//! believe once that the kernel was out of buffers, and `nft.commit=delay(20)` has every
-//! transaction wait 20 ms. Counts, and no odds: so a run can be had again.
+//! believe once that the kernel was out of buffers, and `nft.request=sleep(20)` has
+//! every transaction wait 20 ms. Counts, and no odds: so a run can be had again.
 //!
 //! There is none of it where debug assertions are off, as in a release build: a daemon that
 //! serves has no such door. A cargo feature instead would be one more build of everything,

@@ -19,7 +19,7 @@ use crate::flow_log::{Batch, FlowLog, Teller};
 use crate::kernel::{Applied, Kernel, LinkFacts, LiveFlows};
 use crate::nft::Submitted;
 use crate::ports::Ports;
-use crate::watch::{Suspect, Suspicion, Watch};
+use crate::watch::Watch;
 
 /// Carries out plans on a set of resources, records them, and fails when it is told to.
 ///
@@ -41,7 +41,6 @@ struct State {
     links: BTreeMap<IfName, LinkFacts>,
     prefixes: Vec<IpNetwork>,
     listener: Option<Teller>,
-    suspect: Option<Suspect>,
 }
 
 #[derive(Debug)]
@@ -122,11 +121,6 @@ impl Fake {
     /// Tells whoever listens of new flows; false if nobody does.
     pub fn tell(&self, batch: Batch) -> bool {
         self.lock().listener.as_ref().is_some_and(|listener| listener.send(batch).is_ok())
-    }
-
-    /// Has whoever watches suspect something; false if nobody does.
-    pub fn suspect(&self, what: Suspicion) -> bool {
-        self.lock().suspect.as_ref().is_some_and(|suspect| suspect.send(what).is_ok())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -286,9 +280,7 @@ impl Kernel for Fake {
     }
 
     fn watch(&self) -> Result<Watch, ObserveError> {
-        let (suspect, watch) = Watch::told();
-        self.lock().suspect = Some(suspect);
-        Ok(watch)
+        Ok(Watch::silent())
     }
 
     async fn observe(

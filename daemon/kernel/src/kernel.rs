@@ -57,7 +57,7 @@ pub struct LinkFacts {
 
 /// The kernel: carries out plans, and tells what it holds.
 pub trait Kernel: Send + Sync + 'static {
-    /// Carries out a plan: the rules, the elements in one transaction, then the end of flows, then
+    /// Carries out a plan: the rules, the elements in one transaction, the end of flows, then
     /// the steps. When it returns, everything is in force.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //! | `kernel` | [`Kernel`], as the rest of the daemon sees it |
 //! | `linux`, `fake` | [`Linux`], and [`Fake`] for tests of what is built on it |
 //! | `apply`, `observe` | the steps of a plan; the way back |
+//! | `netlink` | what our netlink sockets have in common |
 //! | `rtnl` | links, addresses, routes |
 //! | [`nft`], [`conntrack`] | the ruleset's elements; the end of flows |
 //! | [`flow_log`] | new flows, as the rules tell of them |
@@ -32,6 +33,7 @@ mod linux;
 mod mark;
 mod names;
 mod namespace;
+mod netlink;
 pub mod nft;
 mod observe;
 mod ports;

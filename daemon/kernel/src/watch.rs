@@ -7,25 +7,25 @@
 //! it (a link set down, or taken off its bridge) or says nothing (a kernel parameter), the
 //! slow full check finds it.
 
+use std::future::pending;
 use std::io;
 use std::net::IpAddr;
 
-use netlink_packet_core::{NetlinkBuffer, ParseableParametrized};
+use netlink_packet_core::ParseableParametrized;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_packet_route::route::RouteProtocol;
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
-use nix::sys::socket::{setsockopt, sockopt};
 use postern_model::resource::Owner;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::mpsc;
 
 use crate::mark::{self, PROTOCOL, REAP_GROUP};
+use crate::netlink::port::is_foreign;
+use crate::netlink::{messages, receive_much, registered};
 use crate::nft::socket::NetfilterSocket;
 use crate::nft::{EVENTS_GROUP, is_about_ours};
-use crate::rtnl::port::is_foreign;
 
 /// rtnetlink(7): `RTNLGRP_LINK`, and addresses and routes of both families.
 const GROUPS: [u32; 5] = [1, 5, 9, 7, 11];
@@ -47,12 +47,9 @@ pub enum Suspicion {
 /// Listens to changes; see the module. Dropping it changes nothing.
 pub struct Watch(Source);
 
-/// Tells a watch of the fake kernel.
-pub(crate) type Suspect = mpsc::UnboundedSender<Suspicion>;
-
 enum Source {
     Kernel { route: AsyncFd<Socket>, tables: Option<AsyncFd<NetfilterSocket>>, buffer: Vec<u8> },
-    Told(mpsc::UnboundedReceiver<Suspicion>),
+    Silence,
 }
 
 impl Watch {
@@ -64,9 +61,7 @@ impl Watch {
     pub fn open(tables: bool) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind_auto()?;
-        if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_LIMIT).is_err() {
-            setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_LIMIT)?;
-        }
+        receive_much(&socket, RECEIVE_LIMIT)?;
         socket.set_listen_all_namespaces(true)?;
         socket.set_non_blocking(true)?;
         for group in GROUPS {
@@ -80,10 +75,9 @@ impl Watch {
         }))
     }
 
-    /// One that is told by somebody else.
-    pub(crate) fn told() -> (Suspect, Self) {
-        let (suspect, told) = mpsc::unbounded_channel();
-        (suspect, Self(Source::Told(told)))
+    /// One that hears nothing.
+    pub(crate) const fn silent() -> Self {
+        Self(Source::Silence)
     }
 
     /// Waits for something suspicious. Cancel safe.
@@ -91,23 +85,19 @@ impl Watch {
     /// # Errors
     /// A socket failed; nothing more will come.
     pub async fn next(&mut self) -> io::Result<Suspicion> {
-        match &mut self.0 {
+        let found = match &mut self.0 {
             Source::Kernel { route, tables: None, buffer } => next_of_route(route, buffer).await,
             Source::Kernel { route, tables: Some(tables), buffer } => tokio::select! {
                 found = next_of_route(route, buffer) => found,
                 found = next_of_tables(tables) => found,
             },
-            Source::Told(told) => {
-                told.recv().await.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
-            }
+            Source::Silence => pending().await,
+        };
+        match found {
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(Suspicion::Something),
+            found => found,
         }
     }
-}
-
-#[expect(unsafe_code, reason = "tokio has no safe way to wait for a descriptor of one's own")]
-fn registered<T: std::os::fd::AsRawFd>(socket: T) -> io::Result<AsyncFd<T>> {
-    // SAFETY: the socket owns its descriptor, and never closes or replaces it.
-    Ok(unsafe { AsyncFd::register(socket) }?)
 }
 
 async fn next_of_route(route: &mut AsyncFd<Socket>, buffer: &mut Vec<u8>) -> io::Result<Suspicion> {
@@ -122,9 +112,6 @@ async fn next_of_route(route: &mut AsyncFd<Socket>, buffer: &mut Vec<u8>) -> io:
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                return Ok(Suspicion::Something);
-            }
             Err(error) => return Err(error),
         }
     }
@@ -146,20 +133,16 @@ async fn next_of_tables(tables: &mut AsyncFd<NetfilterSocket>) -> io::Result<Sus
     }
 }
 
-/// What a datagram gives to suspect, the gravest of it.
-fn suspicion(mut rest: &[u8]) -> Option<Suspicion> {
-    let mut found = None;
-    while let Ok(notice) = NetlinkBuffer::new_checked(rest) {
-        let length = (notice.length() as usize).next_multiple_of(4).min(rest.len());
-        rest = &rest[length.max(4).min(rest.len())..];
-        let kind = notice.message_type();
-        let message = RouteNetlinkMessage::parse_with_param(notice.payload(), kind);
-        match message.ok().and_then(|message| judge(message, notice.port_number())) {
-            Some(Suspicion::Something) => return Some(Suspicion::Something),
-            other => found = found.or(other),
-        }
-    }
-    found
+/// What a datagram gives to suspect; something of a kind unknown here is of no object of
+/// ours.
+fn suspicion(datagram: &[u8]) -> Option<Suspicion> {
+    let suspicions = messages(datagram).map_while(Result::ok).filter_map(|notice| {
+        let message =
+            RouteNetlinkMessage::parse_with_param(notice.payload(), notice.message_type());
+        judge(message.ok()?, notice.port_number())
+    });
+    // Of several one may turn out to be in order and another not.
+    suspicions.reduce(|_, _| Suspicion::Something)
 }
 
 fn judge(message: RouteNetlinkMessage, port: u32) -> Option<Suspicion> {
@@ -206,4 +189,96 @@ fn marked(message: &AddressMessage) -> Option<IpAddr> {
         }
     }
     address.filter(|_| ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::NetlinkMessage;
+    use netlink_packet_route::address::AddressProtocol;
+    use netlink_packet_route::route::RouteMessage;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A port number such as `ip` has, and one of the daemon's.
+    const THEIRS: u32 = 4711;
+    const OURS: u32 = 0x5050_0001;
+
+    fn heard(
+        port: u32,
+        messages: impl IntoIterator<Item = RouteNetlinkMessage>,
+    ) -> Option<Suspicion> {
+        let mut datagram = Vec::new();
+        for message in messages {
+            let mut message = NetlinkMessage::from(message);
+            message.header.port_number = port;
+            message.finalize();
+            let mut bytes = vec![0; message.header.length as usize];
+            message.serialize(&mut bytes);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            datagram.append(&mut bytes);
+        }
+        suspicion(&datagram)
+    }
+
+    fn owner() -> Owner {
+        Owner::Endpoint("01932c07-a9d0-7000-8abc-0123456789ab".parse().unwrap())
+    }
+
+    fn link_gone(alias: &str, group: u32) -> RouteNetlinkMessage {
+        let mut link = LinkMessage::default();
+        link.attributes.push(LinkAttribute::IfAlias(alias.to_owned()));
+        link.attributes.push(LinkAttribute::Group(group));
+        RouteNetlinkMessage::DelLink(link)
+    }
+
+    fn address_gone(protocol: u8) -> RouteNetlinkMessage {
+        let mut address = AddressMessage::default();
+        address.header.family = netlink_packet_route::AddressFamily::Inet;
+        address.attributes.push(AddressAttribute::Address("10.1.0.1".parse().unwrap()));
+        address.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(protocol)));
+        RouteNetlinkMessage::DelAddress(address)
+    }
+
+    fn route_gone(protocol: RouteProtocol) -> RouteNetlinkMessage {
+        let mut route = RouteMessage::default();
+        route.header.protocol = protocol;
+        RouteNetlinkMessage::DelRoute(route)
+    }
+
+    #[test]
+    fn what_others_delete_of_ours_is_suspicious() {
+        let ours = mark::alias(owner());
+        let gone = Some(Suspicion::LinkGone(owner()));
+        // An older kernel says of no link who deleted it, and 6.18 of no IPv6 address.
+        assert_eq!(heard(THEIRS, [link_gone(&ours, mark::LINK_GROUP)]), gone);
+        assert_eq!(heard(0, [link_gone(&ours, mark::LINK_GROUP)]), gone);
+        let gone = Some(Suspicion::AddressGone("10.1.0.1".parse().unwrap()));
+        assert_eq!(heard(THEIRS, [address_gone(PROTOCOL)]), gone);
+        assert_eq!(heard(0, [address_gone(PROTOCOL)]), gone);
+        let route = || route_gone(RouteProtocol::Other(PROTOCOL));
+        assert_eq!(heard(THEIRS, [route()]), Some(Suspicion::Something));
+        let both = [link_gone(&ours, mark::LINK_GROUP), address_gone(PROTOCOL)];
+        assert_eq!(heard(THEIRS, both), Some(Suspicion::Something));
+    }
+
+    #[test]
+    fn what_we_do_and_what_is_not_ours_is_not() {
+        let ours = mark::alias(owner());
+        assert_eq!(heard(OURS, [link_gone(&ours, mark::LINK_GROUP)]), None);
+        assert_eq!(heard(0, [link_gone(&ours, REAP_GROUP)]), None);
+        assert_eq!(heard(THEIRS, [link_gone("uplink", mark::LINK_GROUP)]), None);
+        assert_eq!(heard(OURS, [address_gone(PROTOCOL)]), None);
+        assert_eq!(heard(THEIRS, [address_gone(3)]), None);
+        // With its link, which is told by itself.
+        assert_eq!(heard(0, [route_gone(RouteProtocol::Other(PROTOCOL))]), None);
+        assert_eq!(heard(THEIRS, [route_gone(RouteProtocol::Static)]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_bytes_come_are_read(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
+            suspicion(&bytes);
+        }
+    }
 }

@@ -157,6 +157,11 @@ impl Network {
     pub fn subnet(&self, family: Family) -> Option<&Subnet> {
         self.subnets.iter().find(|subnet| subnet.family() == family)
     }
+
+    /// The gateways' addresses.
+    pub fn gateways(&self) -> impl Iterator<Item = IpAddr> {
+        self.subnets.iter().filter_map(|subnet| subnet.gateway)
+    }
 }
 
 /// Blocks that no interface of a network can have addresses of (RFC 6890), and what they

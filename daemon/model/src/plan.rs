@@ -74,13 +74,14 @@ pub struct NamespaceRef {
 }
 
 /// The steps, in the order they are taken:
-/// 1. `elements` in one nftables transaction: a new endpoint is judged before its
+/// 1. `rules`, as elements need their sets;
+/// 2. elements in one nftables transaction: a new endpoint is judged before its
 ///    first packet, an old one is out of service before its link goes;
-/// 2. `flows` end;
-/// 3. `steps` one after the other.
+/// 3. `flows` end;
+/// 4. `steps` one after the other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Whether the constant rules and their sets are to be loaded again, before all else.
+    /// Whether the constant rules and their sets are to be loaded again.
     pub rules: bool,
     /// Elements to remove. An element whose value changes is both removed and added.
     pub remove: Vec<Element>,
@@ -95,13 +96,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// How many changes it makes, those of flows apart.
+    pub const fn changes(&self) -> usize {
+        self.rules as usize + self.remove.len() + self.add.len() + self.steps.len()
+    }
+
     /// Whether there is nothing to do.
     pub const fn is_empty(&self) -> bool {
-        !self.rules
-            && self.remove.is_empty()
-            && self.add.is_empty()
-            && self.flows.is_empty()
-            && self.steps.is_empty()
+        self.changes() == 0 && self.flows.is_empty()
     }
 }
 

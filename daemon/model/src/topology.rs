@@ -112,6 +112,8 @@ pub struct Topology {
     by_sandbox: BTreeMap<SandboxId, BTreeSet<EndpointId>>,
     /// Which endpoints have a macvlan on a link of the host.
     by_parent: BTreeMap<IfName, BTreeSet<EndpointId>>,
+    /// Which networks have a gateway's address.
+    by_gateway: BTreeMap<IpAddr, BTreeSet<NetworkId>>,
     /// Which sandboxes have a link to the one of a name.
     linkers: HashMap<String, BTreeSet<SandboxId>>,
 }
@@ -140,10 +142,22 @@ impl Topology {
         match put {
             Put::Network(network) => {
                 self.network_references.add(network.name.as_str(), network.id.short(), network.id);
+                // A network keeps its subnets for life.
+                for gateway in network.gateways() {
+                    self.by_gateway.entry(gateway).or_default().insert(network.id);
+                }
                 self.networks.insert(network.id, network.clone());
             }
             Put::NetworkGone(id) => {
                 if let Some(network) = self.networks.remove(id) {
+                    for gateway in network.gateways() {
+                        if let Some(ids) = self.by_gateway.get_mut(&gateway) {
+                            ids.remove(id);
+                            if ids.is_empty() {
+                                self.by_gateway.remove(&gateway);
+                            }
+                        }
+                    }
                     self.network_references.remove(
                         network.name.as_str(),
                         &network.id.short(),
@@ -371,6 +385,11 @@ impl Topology {
         ids.filter_map(|id| self.endpoints.get(id))
     }
 
+    /// Whether this is the address of a network's gateway.
+    pub fn is_gateway(&self, address: IpAddr) -> bool {
+        self.by_gateway.contains_key(&address)
+    }
+
     /// The sandboxes that have a link to the one of this name, whether it exists or not.
     pub fn linkers(&self, source: &str) -> impl Iterator<Item = &Sandbox> {
         let ids = self.linkers.get(source).into_iter().flatten();
@@ -386,5 +405,61 @@ impl Topology {
     pub fn leases(&self, network: NetworkId) -> impl Iterator<Item = (IpAddr, &Lease)> {
         let leases = self.leases.get(&network).into_iter().flatten();
         leases.map(|(address, lease)| (*address, lease))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::NetworkDecision;
+    use crate::network::{NetworkSpec, Subnet};
+
+    fn network(id: &str, name: &str, gateways: &[&str]) -> Network {
+        let subnet = |gateway: &&str| {
+            let gateway: IpAddr = gateway.parse().unwrap();
+            let subnet = gateway.into();
+            Subnet { subnet, range: subnet, gateway: Some(gateway), auxiliary: BTreeMap::new() }
+        };
+        Network {
+            id: format!("01932c07-a9d0-7000-8abc-00000000{id}").parse().unwrap(),
+            name: name.parse().unwrap(),
+            revision: 1,
+            created: crate::time::Timestamp(0),
+            predefined: false,
+            spec: NetworkSpec {
+                driver: "bridge".parse().unwrap(),
+                subnets: Vec::new(),
+                ipv4: true,
+                ipv6: true,
+                internal: false,
+                icc: true,
+                mtu: None,
+                dns_servers: Vec::new(),
+                labels: Labels::default(),
+                options: Labels::default(),
+            },
+            subnets: gateways.iter().map(subnet).collect(),
+            decision: NetworkDecision::default(),
+            driver_digest: String::new(),
+        }
+    }
+
+    #[test]
+    fn gateways_are_known_as_long_as_a_network_has_them() {
+        let blue = network("0001", "blue", &["10.1.0.1", "fd00:1::1"]);
+        let red = network("0002", "red", &["10.1.0.1"]);
+        let mut topology = Topology::default();
+        // Once more, as an update puts it.
+        for network in [&blue, &red, &blue] {
+            topology.put(&Put::Network(network.clone()));
+        }
+        let known = |topology: &Topology| {
+            ["10.1.0.1", "fd00:1::1", "10.1.0.2"].map(|ip| topology.is_gateway(ip.parse().unwrap()))
+        };
+        assert_eq!(known(&topology), [true, true, false]);
+        topology.put(&Put::NetworkGone(blue.id));
+        assert_eq!(known(&topology), [true, false, false]);
+        topology.put(&Put::NetworkGone(red.id));
+        assert_eq!(known(&topology), [false, false, false]);
     }
 }

@@ -159,6 +159,7 @@ async fn run(settings: Settings) -> Result<(), DaemonError> {
     let _run_lock = lock(&settings.run_dir)?;
     let _namespace_lock = lock_namespace()?;
     let ledger = open(&settings).await?;
+    let watch = ledger.watch();
     ledger.adopt().await.map_err(DaemonError::Predefined)?;
     predefined::ensure(&ledger, &settings.bridge, settings.mtu)
         .await
@@ -166,7 +167,7 @@ async fn run(settings: Settings) -> Result<(), DaemonError> {
     ledger.install_from(&settings.driver_dir).await;
     ledger.log_flows();
     let listener = listen(&settings.socket)?;
-    let repair = tokio::spawn(ledger.clone().keep_repaired());
+    let repair = tokio::spawn(ledger.clone().keep_repaired(watch));
     let expiry = tokio::spawn(ledger.clone().keep_expired());
     tracing::info!(socket = %settings.socket.display(), "serving");
     notify(Notice::Ready);

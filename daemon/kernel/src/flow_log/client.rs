@@ -10,6 +10,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 use super::{Batch, GROUP, SNAPLEN, Teller, packet};
+use crate::netlink::registered;
 use crate::nft::socket::{NetfilterSocket, Reply};
 
 /// What may wait to be read, bytes: some ten thousand packets.
@@ -42,7 +43,7 @@ impl FlowLog {
     /// `CAP_NET_ADMIN`; any other without `nfnetlink_log` in the kernel.
     pub fn open() -> io::Result<Self> {
         let mut socket = NetfilterSocket::open()?;
-        socket.receive_much(RECEIVE_LIMIT)?;
+        socket.receive_or_drop(RECEIVE_LIMIT)?;
         let request = vec![
             ConfigCmd::Bind.into(),
             ConfigMode::new_packet(SNAPLEN).into(),
@@ -83,12 +84,6 @@ impl FlowLog {
             }
         }
     }
-}
-
-#[expect(unsafe_code, reason = "tokio has no safe way to wait for a descriptor of one's own")]
-fn registered(socket: NetfilterSocket) -> io::Result<AsyncFd<NetfilterSocket>> {
-    // SAFETY: the socket owns its descriptor, and never closes or replaces it.
-    Ok(unsafe { AsyncFd::register(socket) }?)
 }
 
 fn take(message: Reply<'_>, next: &mut u32, batch: &mut Batch) {

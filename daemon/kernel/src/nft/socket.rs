@@ -16,7 +16,7 @@ use netlink_packet_netfilter::NetfilterMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::rtnl::port;
+use crate::netlink::{self, messages, port};
 
 /// Most bytes of one request; only a limit, nothing is set aside.
 const SEND_LIMIT: usize = 64 << 20;
@@ -119,19 +119,16 @@ impl NetfilterSocket {
 
     /// Opens a socket that hears what is told to a group.
     pub(crate) fn listening(group: u32) -> io::Result<Self> {
-        let mut socket = Self::open()?;
-        socket.receive_much(LISTEN_LIMIT)?;
+        let socket = Self::open()?;
+        netlink::receive_much(&socket.socket, LISTEN_LIMIT)?;
         socket.socket.add_membership(group)?;
         Ok(socket)
     }
 
     /// Keeps up to so many bytes until they are read, and drops what does not fit without
     /// failing later calls.
-    pub(crate) fn receive_much(&mut self, bytes: usize) -> io::Result<()> {
-        // Not allowed in a user namespace, where the system's own limit must do.
-        if setsockopt(&self.socket, sockopt::RcvBufForce, &bytes).is_err() {
-            setsockopt(&self.socket, sockopt::RcvBuf, &bytes)?;
-        }
+    pub(crate) fn receive_or_drop(&mut self, bytes: usize) -> io::Result<()> {
+        netlink::receive_much(&self.socket, bytes)?;
         self.socket.set_no_enobufs(true)
     }
 
@@ -140,7 +137,9 @@ impl NetfilterSocket {
         if !self.receive(libc::MSG_DONTWAIT)? {
             return Ok(false);
         }
-        each_message(&self.buffer, |message| each(Reply::of(&message)))?;
+        for message in messages(&self.buffer) {
+            each(Reply::of(&message?));
+        }
         Ok(true)
     }
 
@@ -165,11 +164,14 @@ impl NetfilterSocket {
         self.send(request)?;
         let mut answers = Vec::new();
         while self.receive(libc::MSG_DONTWAIT)? {
-            each_message(&self.buffer, |message| match message.message_type() {
-                NLMSG_ERROR => answers.push(answer(&message)),
-                NLMSG_DONE => {}
-                _ => each(Reply::of(&message)),
-            })?;
+            for message in messages(&self.buffer) {
+                let message = message?;
+                match message.message_type() {
+                    NLMSG_ERROR => answers.push(answer(&message)),
+                    NLMSG_DONE => {}
+                    _ => each(Reply::of(&message)),
+                }
+            }
         }
         Ok(answers)
     }
@@ -213,16 +215,17 @@ impl NetfilterSocket {
             if !self.receive(0)? {
                 return Err(no_answer());
             }
-            each_message(&self.buffer, |message| {
+            for message in messages(&self.buffer) {
+                let message = message?;
                 if message.sequence_number() != sequence {
-                    return;
+                    continue;
                 }
                 consistent &= message.flags() & NLM_F_DUMP_INTR == 0;
                 match message.message_type() {
                     NLMSG_ERROR | NLMSG_DONE => end = Some(error_code(message.payload())),
                     _ => each(Reply::of(&message)),
                 }
-            })?;
+            }
         }
         match end {
             Some(libc::EINTR) => Ok(false),
@@ -313,18 +316,6 @@ fn serialize(message: NetfilterMessage, flags: u16, sequence: u32) -> Vec<u8> {
 
 fn no_answer() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the kernel did not answer the request")
-}
-
-/// Calls `each` with every message of a datagram.
-fn each_message(mut datagram: &[u8], mut each: impl FnMut(NetlinkBuffer<&[u8]>)) -> io::Result<()> {
-    while !datagram.is_empty() {
-        let message = NetlinkBuffer::new_checked(datagram)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        let length = (message.length() as usize).next_multiple_of(4);
-        each(message);
-        datagram = datagram.get(length..).unwrap_or_default();
-    }
-    Ok(())
 }
 
 impl<'a> Reply<'a> {

@@ -9,7 +9,6 @@ mod address;
 mod link;
 mod macvlan;
 mod namespace_id;
-pub(crate) mod port;
 mod route;
 mod socket;
 

@@ -14,6 +14,8 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
 use postern_failpoint::point;
 
+use crate::netlink::{messages, port};
+
 /// The kernel fills a dump's datagram up to the size of the buffer, at most 32 KiB.
 const BUFFER: usize = 32 * 1024;
 
@@ -89,7 +91,7 @@ impl Socket {
     /// Opens a socket in the thread's namespace.
     pub(crate) fn open() -> io::Result<Self> {
         let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
-        super::port::bind(&mut socket)?;
+        port::bind(&mut socket)?;
         socket.connect(&SocketAddr::new(0, 0))?;
         socket.set_ext_ack(true)?;
         socket.set_cap_ack(true)?;
@@ -154,10 +156,7 @@ impl Socket {
         let mut whole = true;
         loop {
             self.receive()?;
-            let mut rest = &self.buffer[..];
-            while let Ok(answer) = NetlinkBuffer::new_checked(rest) {
-                let length = (answer.length() as usize).next_multiple_of(4).min(rest.len());
-                rest = &rest[length..];
+            for answer in messages(&self.buffer).map_while(Result::ok) {
                 if answer.sequence_number() != self.sequence {
                     continue;
                 }

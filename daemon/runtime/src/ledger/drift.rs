@@ -52,15 +52,14 @@ impl<K: Kernel> Ledger<K> {
     /// Repairs whenever a change failed in the kernel or somebody else changed something of
     /// ours, soon again where that did not go well, and now and then in any case. Ends only
     /// with the task it runs in.
-    pub(crate) async fn keep_repaired(self) {
-        let mut watch = self.watch();
+    pub(crate) async fn keep_repaired(self, mut watch: Option<Watch>) {
         let mut pause = FULL_CHECK;
         let mut rested = Instant::now();
         loop {
             let cause = self.cause(&mut watch, Instant::now() + pause).await;
             if cause == Cause::Notice {
                 sleep_until(rested.max(Instant::now() + GATHER)).await;
-                while next(&mut watch).now_or_never().is_some() {}
+                while let Some(Ok(_)) = next(&mut watch).now_or_never() {}
             }
             let begun = Instant::now();
             let whole = self.repair_because(cause).await;
@@ -73,7 +72,9 @@ impl<K: Kernel> Ledger<K> {
         }
     }
 
-    fn watch(&self) -> Option<Watch> {
+    /// Begins to hear what others do. To be called before what is in the kernel is taken
+    /// over: from then on nothing that is deleted goes unheard.
+    pub(crate) fn watch(&self) -> Option<Watch> {
         if !self.0.options.watch_drift {
             return None;
         }
@@ -115,11 +116,10 @@ impl<K: Kernel> Ledger<K> {
         }
     }
 
-    /// Whether some link should have this address. Linear in the networks.
+    /// Whether some link should have this address.
     fn has_address(&self, ip: IpAddr) -> bool {
         let state = self.0.state();
-        let mut subnets = state.topology().networks().flat_map(|network| &network.subnets);
-        state.policies().endpoint_at(ip).is_some() || subnets.any(|s| s.gateway == Some(ip))
+        state.policies().endpoint_at(ip).is_some() || state.topology().is_gateway(ip)
     }
 
     /// Compares and repairs; false if something is left to be done.
@@ -141,12 +141,10 @@ impl<K: Kernel> Ledger<K> {
     /// Logs a repair, keeps it for `GetDrift`, and tells watchers.
     async fn tell_of_repair(&self, cause: Cause, done: Plan) {
         let core = &*self.0;
-        let (steps, cause) = (
-            usize::from(done.rules) + done.steps.len() + done.add.len() + done.remove.len(),
-            cause.as_str(),
-        );
+        let (steps, cause) = (done.changes(), cause.as_str());
         tracing::warn!(steps, cause, "drift repaired");
-        core.note_repair(Repair { time: now(), plan: done });
+        *core.last_repair() = Some(Repair { time: now(), plan: done });
+        let _moving = core.standstill.read().await;
         let draft = Draft {
             kind: ObjectKind::Kernel,
             action: Action::Repaired,

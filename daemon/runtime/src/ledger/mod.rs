@@ -236,12 +236,9 @@ impl<K: Kernel> Core<K> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note_repair(&self, repair: Repair) {
-        *self.last_repair.lock().unwrap_or_else(PoisonError::into_inner) = Some(repair);
-    }
-
-    fn last_repair(&self) -> Option<Repair> {
-        self.last_repair.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// For `GetDrift`; never held for long.
+    fn last_repair(&self) -> MutexGuard<'_, Option<Repair>> {
+        self.last_repair.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes a change to disk and memory as one, with an event for each draft. `puts`

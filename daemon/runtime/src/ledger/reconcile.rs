@@ -122,8 +122,7 @@ impl<K: Kernel> Ledger<K> {
         if !failed.is_empty() {
             core.failed.notify_one();
         }
-        let changes = done.steps.len() + done.add.len() + done.remove.len();
-        tracing::info!(changes, "kernel state taken over");
+        tracing::info!(changes = done.changes(), "kernel state taken over");
         Ok(())
     }
 
@@ -179,7 +178,7 @@ impl<K: Kernel> Ledger<K> {
         diff::assume_unobservable(&whole, &mut observed);
         let mut plan = diff::plan(&whole, &observed, parts.namespaces());
         plan.rules = !core.rules_are_intact().await?;
-        Ok(DriftFacts { plan, last_repair: core.last_repair() })
+        Ok(DriftFacts { plan, last_repair: core.last_repair().clone() })
     }
 }
 
