@@ -53,4 +53,20 @@ mod tests {
         );
         assert_eq!(table(&[]), "nothing to do");
     }
+
+    #[test]
+    fn a_repair_says_when_and_what() {
+        let step = PlanStep {
+            action: Action::Update.into(),
+            kind: "ruleset".into(),
+            object: "nftables".into(),
+        };
+        let time = Some(prost_types::Timestamp { seconds: 0, nanos: 0 });
+        assert_eq!(
+            repair(&Repair { time, steps: vec![step] }),
+            "\nrepaired by itself at 1970-01-01T00:00:00Z:\n\
+             ACTION   KIND      OBJECT\n\
+             update   ruleset   nftables"
+        );
+    }
 }

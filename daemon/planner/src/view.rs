@@ -62,3 +62,43 @@ impl<'a> View<'a> {
         std::iter::once(sandbox).chain(linkers.filter(|other| other.id != sandbox.id)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::IpAddr;
+
+    use postern_model::network::{Network, Subnet};
+    use postern_model::topology::{Put, Topology};
+
+    use crate::fixture;
+
+    fn network(last: u8, gateways: &[&str]) -> Network {
+        let subnet = |gateway: &&str| {
+            let gateway: IpAddr = gateway.parse().unwrap();
+            let subnet = gateway.into();
+            Subnet { subnet, range: subnet, gateway: Some(gateway), auxiliary: BTreeMap::new() }
+        };
+        let subnets = gateways.iter().map(subnet).collect();
+        Network { subnets, ..fixture::network(last, &format!("n{last}")) }
+    }
+
+    #[test]
+    fn gateways_are_known_as_long_as_a_network_has_them() {
+        let blue = network(1, &["10.1.0.1", "fd00:1::1"]);
+        let red = network(2, &["10.1.0.1"]);
+        let mut topology = Topology::default();
+        // Once more, as an update puts it.
+        for network in [&blue, &red, &blue] {
+            topology.put(&Put::Network(network.clone()));
+        }
+        let known = |topology: &Topology| {
+            ["10.1.0.1", "fd00:1::1", "10.1.0.2"].map(|ip| topology.is_gateway(ip.parse().unwrap()))
+        };
+        assert_eq!(known(&topology), [true, true, false]);
+        topology.put(&Put::NetworkGone(blue.id));
+        assert_eq!(known(&topology), [true, false, false]);
+        topology.put(&Put::NetworkGone(red.id));
+        assert_eq!(known(&topology), [false, false, false]);
+    }
+}

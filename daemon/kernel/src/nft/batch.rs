@@ -1,18 +1,14 @@
-//! Transactions: what a caller wants changed, as messages, and what the kernel's answers
-//! mean for it.
+//! What a caller wants changed, as messages. `transact` sends them.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::SystemTime;
 
-use netlink_packet_core::{DefaultNla, Emitable, NLM_F_ACK, NLM_F_CREATE, Nla};
+use netlink_packet_core::{DefaultNla, Emitable, NLM_F_CREATE, Nla};
 use netlink_packet_netfilter::nftables::{
     DataAttribute, ListAttribute, NfTablesMessage, SetElementAttribute, SetElementFlags,
     SetElementList, SetElementMessage, Verdict, VerdictAttribute,
 };
-use netlink_packet_netfilter::none::ControlMessage;
-use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
-use postern_failpoint::point;
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage};
 use postern_model::resource::Element;
 
 use super::codec::{Lasting, Raw, Value, encode};
@@ -20,12 +16,10 @@ use super::comment::{COMMENT_MAX, userdata};
 use super::error::{Action, NftError};
 use super::rules_policy::{ISOLATED_IN, ISOLATED_OUT, REJECT};
 use super::schema::{Kind, SetSpec, TABLE, Table};
-use super::socket::{Answer, Frame, NetfilterSocket};
+use super::socket::Frame;
 
-/// `NFNL_SUBSYS_NFTABLES`.
-const SUBSYSTEM: u16 = 10;
 /// `NFT_MSG_DESTROYSETELEM`, since Linux 6.3.
-const DESTROY_SET_ELEMENT: u8 = 30;
+pub(super) const DESTROY_SET_ELEMENT: u8 = 30;
 const NFTA_DATA_VALUE: u16 = 1;
 /// `NF_DROP`.
 const DROP: u32 = 0;
@@ -48,23 +42,23 @@ pub(super) enum Removal {
 
 /// Messages that belong together: all of them take effect, or none.
 #[derive(Debug, Default)]
-pub(super) struct Changes(Vec<Message>);
+pub(super) struct Changes(pub(super) Vec<Message>);
 
 #[derive(Debug)]
-struct Message {
-    frame: Frame,
+pub(super) struct Message {
+    pub(super) frame: Frame,
     /// What it is about, for errors; none for a rule.
-    subject: Option<Subject>,
+    pub(super) subject: Option<Subject>,
 }
 
 #[derive(Debug)]
-struct Subject {
-    action: Action,
-    set: &'static str,
+pub(super) struct Subject {
+    pub(super) action: Action,
+    pub(super) set: &'static str,
     /// Where the first element begins, in bytes.
-    first: usize,
+    pub(super) first: usize,
     /// In the message's order, each with where it ends.
-    elements: Vec<(Element, usize)>,
+    pub(super) elements: Vec<(Element, usize)>,
 }
 
 impl Changes {
@@ -287,7 +281,7 @@ fn successor(key: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// An attribute for a message that the netlink crate has no type for.
-fn untyped(attribute: &SetElementList) -> DefaultNla {
+pub(super) fn untyped(attribute: &SetElementList) -> DefaultNla {
     let mut value = vec![0; attribute.value_len()];
     attribute.emit_value(&mut value);
     DefaultNla::new(attribute.kind(), value)
@@ -295,97 +289,6 @@ fn untyped(attribute: &SetElementList) -> DefaultNla {
 
 pub(super) fn in_table(table: Table, message: NfTablesMessage) -> NetfilterMessage {
     NetfilterMessage::new(NetfilterHeader::new(table.protocol(), 0, 0), message)
-}
-
-/// Carries the changes out, in their order, as one transaction.
-pub(super) fn transact(socket: &mut NetfilterSocket, group: &[&Changes]) -> Result<(), NftError> {
-    let messages: Vec<&Message> = group.iter().flat_map(|changes| &changes.0).collect();
-    if messages.is_empty() {
-        return Ok(());
-    }
-    let mut request = Vec::new();
-    control(ControlMessage::BatchBegin).write(socket.next_sequence(), 0, &mut request);
-    let mut sequences = BTreeMap::new();
-    for (index, message) in messages.iter().enumerate() {
-        let sequence = socket.next_sequence();
-        // One acknowledgement says that all went well; a failure is always reported.
-        let flags = if index + 1 == messages.len() { NLM_F_ACK } else { 0 };
-        message.frame.write(sequence, flags, &mut request);
-        sequences.insert(sequence, *message);
-    }
-    control(ControlMessage::BatchEnd).write(socket.next_sequence(), 0, &mut request);
-    point("nft.request").map_err(failed)?;
-    let answers = socket.exchange(&request).map_err(failed)?;
-    judge(answers, &sequences)?;
-    point("nft.reply").map_err(failed)
-}
-
-fn control(message: ControlMessage) -> Frame {
-    let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, SUBSYSTEM);
-    Frame::new(NetfilterMessage::new(header, message), 0)
-}
-
-const fn failed(source: io::Error) -> NftError {
-    NftError::Socket { operation: "change nftables", source }
-}
-
-/// The first failure; success only if the last message is acknowledged.
-fn judge(answers: Vec<Answer>, messages: &BTreeMap<u32, &Message>) -> Result<(), NftError> {
-    let mut acknowledged = false;
-    for answer in answers {
-        let message = messages.get(&answer.sequence);
-        match answer.error {
-            None => acknowledged |= message.is_some(),
-            Some(error) => {
-                let offset = error.offset.and_then(|offset| usize::try_from(offset).ok());
-                let subject = message.and_then(|message| message.subject.as_ref());
-                return Err(match subject {
-                    Some(subject) => subject.refused(offset, error.into()),
-                    None => failed(error.into()),
-                });
-            }
-        }
-    }
-    if acknowledged {
-        return Ok(());
-    }
-    Err(failed(io::Error::new(io::ErrorKind::InvalidData, "no acknowledgement")))
-}
-
-impl Subject {
-    fn refused(&self, offset: Option<usize>, source: io::Error) -> NftError {
-        let (action, set) = (self.action, self.set);
-        let offset = offset.filter(|at| *at >= self.first);
-        let found = offset.and_then(|at| self.elements.iter().find(|(_, end)| at < *end));
-        match found {
-            Some((element, _)) => {
-                NftError::Element { action, element: Box::new(element.clone()), source }
-            }
-            None => NftError::Set { action, set, source },
-        }
-    }
-}
-
-/// Asks the kernel which removal it knows, by one from a table that is not there.
-pub(super) fn known_removal(socket: &mut NetfilterSocket) -> io::Result<Removal> {
-    let attributes = [
-        SetElementList::Table("postern-no-such-table".to_owned()),
-        SetElementList::Set("none".to_owned()),
-    ];
-    let message = NfTablesMessage::Other {
-        message_type: DESTROY_SET_ELEMENT,
-        attributes: attributes.iter().map(untyped).collect(),
-    };
-    let probe = Frame::new(in_table(Table::Inet, message), NLM_F_ACK);
-    let mut request = Vec::new();
-    control(ControlMessage::BatchBegin).write(socket.next_sequence(), 0, &mut request);
-    let sequence = socket.next_sequence();
-    probe.write(sequence, 0, &mut request);
-    control(ControlMessage::BatchEnd).write(socket.next_sequence(), 0, &mut request);
-    let known = socket.exchange(&request)?.into_iter().any(|answer| {
-        answer.sequence == sequence && answer.error.is_some_and(|error| error.code == libc::ENOENT)
-    });
-    Ok(if known { Removal::Destroy } else { Removal::AddAndDelete })
 }
 
 #[cfg(test)]
@@ -397,6 +300,8 @@ mod tests {
 
     use super::*;
     use crate::nft::owner::Owner;
+    use crate::nft::socket::NetfilterSocket;
+    use crate::nft::transact::transact;
     use crate::nft::{chain, dump, maps, script};
 
     fn publish(port: u16, target_port: u16) -> Element {

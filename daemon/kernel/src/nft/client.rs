@@ -8,12 +8,13 @@ use postern_model::network::Family;
 use postern_model::resource::{Element, NamedAddress};
 use tokio::sync::oneshot;
 
-use super::batch::{Changes, Removal, known_removal};
+use super::batch::{Changes, Removal};
 use super::commit::{self, Call, Job, Script};
 use super::error::NftError;
 use super::owner::Owner;
 use super::schema::{SetSpec, Table};
 use super::socket::NetfilterSocket;
+use super::transact::known_removal;
 use super::{advert, chain, dump, expr, maps};
 
 /// The tables of one network namespace: the one it was opened in, whatever thread uses it

@@ -11,11 +11,12 @@ use std::{io, thread};
 use nftables::schema::Nftables;
 use tokio::sync::oneshot;
 
-use super::batch::{Changes, transact};
+use super::batch::Changes;
 use super::error::NftError;
 use super::owner::Owner;
 use super::script;
 use super::socket::NetfilterSocket;
+use super::transact::transact;
 
 /// A group is closed when it takes this many bytes to say: about 50,000 elements.
 const GROUP_LIMIT: usize = 4 << 20;

@@ -34,6 +34,7 @@ mod rules_policy;
 mod schema;
 mod script;
 pub(crate) mod socket;
+mod transact;
 
 pub use client::{Nft, Submitted};
 pub use error::{Action, NftError};

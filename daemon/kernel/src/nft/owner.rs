@@ -15,10 +15,11 @@ use netlink_packet_netfilter::nftables::{
     NfTablesMessage, TableAttribute, TableFlags, TableMessage,
 };
 
-use super::batch::{Changes, transact};
+use super::batch::Changes;
 use super::error::NftError;
 use super::schema::{TABLE, Table};
 use super::socket::NetfilterSocket;
+use super::transact::transact;
 
 /// A process that was killed holds its tables until its last file is closed, which may be
 /// after the next one has started.

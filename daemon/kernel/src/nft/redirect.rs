@@ -16,12 +16,13 @@ use netlink_packet_netfilter::nftables::{
 use postern_model::dns::RESOLVER;
 use postern_model::port::Protocol;
 
-use super::batch::{Changes, transact};
+use super::batch::Changes;
 use super::comment::userdata;
 use super::dump;
 use super::error::NftError;
 use super::schema::{TABLE, Table};
 use super::socket::NetfilterSocket;
+use super::transact::transact;
 
 const CHAIN: &str = "resolver";
 /// Before connection tracking (-200) and before what users commonly hook in front of it

@@ -1,5 +1,5 @@
-//! Joining an endpoint to a sandbox and taking it out again; connect and disconnect,
-//! which do both halves in one call.
+//! Joining an endpoint to a sandbox; connecting, which is making and joining in one. The way
+//! back is in `detach`.
 
 use std::collections::BTreeSet;
 
@@ -8,14 +8,13 @@ use postern_model::decision::Desired;
 use postern_model::driver::EndpointView;
 use postern_model::endpoint::{Attachment, Endpoint};
 use postern_model::event::{Action, ObjectKind};
-use postern_model::id::{EndpointId, SandboxId};
-use postern_model::intent::{Connect, Disconnect, JoinEndpoint, LeaveEndpoint, Outcome};
+use postern_model::intent::{Connect, JoinEndpoint, Outcome};
 use postern_model::name::{IfName, Name};
 use postern_model::network::Network;
-use postern_model::plan::{Plan, Step};
+use postern_model::plan::Plan;
 use postern_model::port::PortBinding;
 use postern_model::refusal::{Class, Refusal};
-use postern_model::resource::{Place, Resource, ResourceSet};
+use postern_model::resource::ResourceSet;
 use postern_model::sandbox::Sandbox;
 use postern_model::topology::{Put, Topology};
 use postern_planner::view::View;
@@ -78,7 +77,7 @@ fn choose_interface(
 
 /// The plan from one form of an endpoint to another. It is felt by its sandbox, whose
 /// routes and files depend on all of its endpoints, and by those that have a link to it.
-fn plan_between(
+pub(super) fn plan_between(
     topology: &Topology,
     sandbox: &Sandbox,
     network: &Network,
@@ -97,26 +96,8 @@ fn plan_between(
     diff::plan(&set(new), &set(old), namespaces)
 }
 
-/// The plan without what would have to be done in this sandbox: it is gone, and
-/// everything in it.
-fn outside_only(mut plan: Plan, sandbox: SandboxId) -> Plan {
-    let inside = |resource: &Resource| match resource {
-        Resource::Sysctl { place, .. }
-        | Resource::Address { place, .. }
-        | Resource::Route { place, .. } => *place == Place::Sandbox(sandbox),
-        Resource::Macvlan(macvlan) => macvlan.sandbox == sandbox,
-        _ => false,
-    };
-    plan.steps.retain(|step| match step {
-        Step::Create(resource) | Step::Delete(resource) | Step::Update { to: resource, .. } => {
-            !inside(resource)
-        }
-    });
-    plan
-}
-
 /// What watchers are told of an endpoint and the sandbox it joins or leaves.
-fn draft_in<'a>(
+pub(super) fn draft_in<'a>(
     endpoint: &Endpoint,
     network: &Network,
     sandbox: &Sandbox,
@@ -215,81 +196,9 @@ impl<K: Kernel> Ledger<K> {
             }
         }
     }
-
-    pub(crate) async fn leave_endpoint_now(
-        &self,
-        intent: LeaveEndpoint,
-        (retry, validate_only): (Option<&Retry>, bool),
-    ) -> Result<Outcome<Endpoint>, Refusal> {
-        let core = &*self.0;
-        let _moving = core.standstill.read().await;
-        let (_locks, old, network) = core.lock_endpoint(&intent.endpoint).await?;
-        let sandbox = core.joined_sandbox(&old)?;
-        let mut new = Endpoint { attachment: None, ..old.clone() };
-        let plan = core.cleanup(&sandbox, &network, (Some(&old), Some(&new)));
-        if validate_only {
-            return Ok(Outcome { object: new, plan: Some(plan) });
-        }
-        let mut committed =
-            core.commit_left(&old, &mut new, (&network, &sandbox), (&plan, retry))?;
-        let realized = core.realize(&mut committed).await;
-        core.release_ports(&old);
-        core.settle(committed);
-        realized.map(|_| Outcome { object: new, plan: None })
-    }
-
-    pub(crate) async fn disconnect_now(
-        &self,
-        intent: &Disconnect,
-        (retry, validate_only): (Option<&Retry>, bool),
-    ) -> Result<Outcome<Endpoint>, Refusal> {
-        let core = &*self.0;
-        let _moving = core.standstill.read().await;
-        let reference = core.endpoint_to_disconnect(intent)?;
-        core.disconnect(&reference, (retry, validate_only)).await
-    }
 }
 
 impl<K: Kernel> Core<K> {
-    /// Takes an endpoint out of its sandbox, if it is in one, and deletes it.
-    async fn disconnect(
-        &self,
-        reference: &str,
-        (retry, validate_only): (Option<&Retry>, bool),
-    ) -> Result<Outcome<Endpoint>, Refusal> {
-        let (_locks, old, network) = self.lock_endpoint(reference).await?;
-        let sandbox = self.joined_sandbox(&old).ok();
-        let cleanup = |sandbox| self.cleanup(sandbox, &network, (Some(&old), None));
-        let plan = sandbox.as_ref().map(cleanup).unwrap_or_default();
-        if validate_only {
-            return Ok(Outcome { object: old, plan: Some(plan) });
-        }
-        let mut about = vec![draft(&old, &network, Action::Deleted, retry)];
-        if let Some(sandbox) = &sandbox {
-            about.insert(0, draft_in(&old, &network, sandbox, Action::Left, retry));
-        }
-        let mut committed = self.commit(about, &plan, |_| gone(&old))?;
-        let realized = self.realize(&mut committed).await;
-        self.release_ports(&old);
-        self.settle(committed);
-        realized.map(|_| Outcome { object: old, plan: None })
-    }
-
-    /// Disconnects an endpoint whose sandbox is deleted; that it is gone already is fine.
-    pub(super) async fn disconnect_for_deletion(&self, id: EndpointId) -> Result<(), Refusal> {
-        match self.disconnect(&id.to_string(), (None, false)).await {
-            Ok(_) => Ok(()),
-            Err(refusal) if refusal.class == Class::NotFound => Ok(()),
-            Err(refusal) => Err(refusal),
-        }
-    }
-
-    fn release_ports(&self, endpoint: &Endpoint) {
-        if let Some(attachment) = &endpoint.attachment {
-            self.kernel.ports().release(&attachment.bindings);
-        }
-    }
-
     /// Gives an endpoint what it has while joined: an interface, ports and a decision.
     async fn attach<'a>(
         &'a self,
@@ -358,18 +267,6 @@ impl<K: Kernel> Core<K> {
         }
     }
 
-    /// The plan from one form of a joined endpoint to another, which also works when the
-    /// sandbox's namespace is gone.
-    pub(super) fn cleanup(
-        &self,
-        sandbox: &Sandbox,
-        network: &Network,
-        ends: (Option<&Endpoint>, Option<&Endpoint>),
-    ) -> Plan {
-        let plan = plan_between(self.state().topology(), sandbox, network, ends);
-        if self.namespace_is_there(sandbox) { plan } else { outside_only(plan, sandbox.id) }
-    }
-
     fn commit_joined(
         &self,
         endpoint: &mut Endpoint,
@@ -380,30 +277,6 @@ impl<K: Kernel> Core<K> {
         self.commit(vec![about], plan, |generation| {
             endpoint.revision = generation;
             vec![Put::Endpoint(Box::new(endpoint.clone()))]
-        })
-    }
-
-    fn commit_left(
-        &self,
-        old: &Endpoint,
-        new: &mut Endpoint,
-        (network, sandbox): (&Network, &Sandbox),
-        (plan, retry): (&Plan, Option<&Retry>),
-    ) -> Result<Committed, Refusal> {
-        let about = draft_in(old, network, sandbox, Action::Left, retry);
-        self.commit(vec![about], plan, |generation| {
-            new.revision = generation;
-            vec![Put::Endpoint(Box::new(new.clone()))]
-        })
-    }
-
-    pub(super) fn joined_sandbox(&self, endpoint: &Endpoint) -> Result<Sandbox, Refusal> {
-        let state = self.state();
-        let sandbox = endpoint.sandbox().and_then(|id| state.topology().sandbox(id)).cloned();
-        sandbox.ok_or_else(|| {
-            let text = format!("endpoint `{}` is not joined", endpoint.name);
-            let refusal = outcome::precondition("ENDPOINT_NOT_JOINED", text);
-            refusal.about(ObjectKind::Endpoint, endpoint.name.to_string())
         })
     }
 
@@ -422,36 +295,5 @@ impl<K: Kernel> Core<K> {
         let sandbox = check::sandbox(state.topology(), sandbox)?;
         let name = format!("{}.{}", sandbox.name, network.name);
         name.parse().map_err(|error| Refusal::field("name", error))
-    }
-
-    /// The endpoint that a disconnect means.
-    fn endpoint_to_disconnect(&self, intent: &Disconnect) -> Result<String, Refusal> {
-        let (network, sandbox) = match intent {
-            Disconnect::Endpoint(reference) => return Ok(reference.clone()),
-            Disconnect::Pair { network, sandbox } => (network, sandbox),
-        };
-        let state = self.state();
-        let network = check::network(state.topology(), network)?;
-        let sandbox = check::sandbox(state.topology(), sandbox)?;
-        let mut found = state
-            .topology()
-            .endpoints_of_sandbox(sandbox.id)
-            .filter(|endpoint| endpoint.network == network.id);
-        match (found.next(), found.next()) {
-            (Some(endpoint), None) => Ok(endpoint.id.to_string()),
-            (None, _) => {
-                let text =
-                    format!("sandbox `{}` is not on network `{}`", sandbox.name, network.name);
-                Err(Refusal::new(Class::NotFound, "ENDPOINT_NOT_FOUND", text)
-                    .about(ObjectKind::Sandbox, sandbox.name.to_string()))
-            }
-            (Some(_), Some(_)) => Err(Refusal::field(
-                "endpoint",
-                format!(
-                    "sandbox `{}` has several endpoints on network `{}`; name one",
-                    sandbox.name, network.name
-                ),
-            )),
-        }
     }
 }

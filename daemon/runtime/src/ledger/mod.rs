@@ -9,6 +9,7 @@ mod ask;
 mod attach;
 mod check;
 mod counters;
+mod detach;
 mod drafts;
 mod drift;
 mod drivers;
