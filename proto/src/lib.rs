@@ -3,14 +3,12 @@
 //! The proto files are the documentation of record; what stands here is their Rust form.
 
 /// Messages, clients and servers of package `postern.v1`.
-#[allow(
+#[expect(
     missing_docs,
-    unreachable_pub,
     unused_qualifications,
     clippy::all,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
-    clippy::needless_pass_by_value,
     reason = "generated code; the proto files carry the comments"
 )]
 pub mod v1 {
