@@ -24,6 +24,14 @@ pub enum OpenError {
         /// The newest one known.
         known: u32,
     },
+    /// The thread that writes cannot be started.
+    #[error("cannot start a thread for the store in {path}")]
+    Thread {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A record cannot be read.
     #[error("the store in {path} is damaged")]
     Read {
@@ -75,4 +83,7 @@ pub enum CommitError {
     /// sled cannot write.
     #[error("cannot write to disk")]
     Sled(#[source] sled::Error),
+    /// The thread that writes is gone.
+    #[error("the store has stopped")]
+    Stopped,
 }

@@ -15,13 +15,18 @@
 //! | `q` generation | the request id of that generation, to forget it in time |
 //!
 //! Uids and addresses are their bytes, generations big-endian, so that keys of one kind
-//! are in order. Addresses and endpoints are written in the same batch and can never
+//! are in order. One thread writes, and has the disk take what comes together at once.
+//! Addresses and endpoints are written in the same batch and can never
 //! disagree. Values are JSON in an envelope `{"v":1,"d":…}`: it tells its version, and a
 //! field that a newer version adds does not stop an older one.
 
+mod batch;
 mod codec;
 mod error;
 mod ledger;
+mod load;
+mod writer;
 
 pub use error::{CommitError, OpenError, ReadError};
 pub use ledger::{EVENTS_KEPT, Loaded, Store};
+pub use writer::Written;

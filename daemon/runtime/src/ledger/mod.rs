@@ -57,7 +57,7 @@ use postern_planner::pools::Pool;
 use postern_plugin::DriverHost;
 use postern_resolver::Resolver;
 use postern_server::Repair;
-use postern_store::Store;
+use postern_store::{Store, Written};
 use tokio::sync::{Notify, RwLock};
 use uuid::Uuid;
 
@@ -156,7 +156,8 @@ struct Committed {
     /// One for each event.
     generations: Vec<u64>,
     request_id: Option<String>,
-    pending: Option<Pending>,
+    /// On its way to disk, and what it still has to do in the kernel.
+    under_way: Option<(Written, Pending)>,
 }
 
 impl<K: Kernel> Ledger<K> {
@@ -275,31 +276,29 @@ impl<K: Kernel> Core<K> {
         });
         let change = Change { generation, puts: puts(generation), events, request };
         let compiled = state.compile(&change.puts);
-        let accepted = compiled.as_ref().map_or(Ok(()), policies::check_size).and_then(|()| {
-            let stored = self.store.commit(&change);
-            stored.map_err(|error| outcome::internal("STORE_FAILED", &error))
-        });
-        if let Err(refusal) = accepted {
+        if let Err(refusal) = compiled.as_ref().map_or(Ok(()), policies::check_size) {
             compiled.into_iter().for_each(|delta| state.revert(&change.puts, delta));
             return Err(refusal);
         }
         generations.iter().for_each(|generation| self.feed.begin(*generation));
-        let pending = Some(self.take(&mut state, &change, (plan, compiled)));
-        Ok(Committed { generations, request_id, pending })
+        let under_way = Some(self.take(&mut state, change, (plan, compiled)));
+        Ok(Committed { generations, request_id, under_way })
     }
 
-    /// Takes over what the store has: in memory, in the names that sandboxes are told, and,
-    /// in the order of changes, in the kernel's elements.
+    /// Takes a change over, in the order of changes: to disk, in memory, in the names that
+    /// sandboxes are told, and in the kernel's elements.
     fn take(
         &self,
         state: &mut State,
-        change: &Change,
+        change: Change,
         (plan, compiled): (&Plan, Option<Delta>),
-    ) -> Pending {
-        let delta = state.apply(change, compiled);
+    ) -> (Written, Pending) {
+        let change = Arc::new(change);
+        let written = self.store.commit(Arc::clone(&change));
+        let delta = state.apply(&change, compiled);
         self.has_names.store(state.policies().has_names(), Ordering::Release);
         self.resolver.apply(&change.puts);
-        Pending::begin(&self.kernel, state, plan.clone(), delta)
+        (written, Pending::begin(&self.kernel, state, plan.clone(), delta))
     }
 
     /// Makes a committed change true: durable on disk and applied to the kernel, the two
@@ -307,14 +306,8 @@ impl<K: Kernel> Core<K> {
     /// what to finish, or in the kernel what to remove. Returns how many flows were cut
     /// because policies forbid them now.
     async fn realize(&self, committed: &mut Committed) -> Result<usize, Refusal> {
-        let pending = committed.pending.take();
-        let applied = async {
-            match pending {
-                Some(pending) => self.apply(pending).await,
-                None => Ok(0),
-            }
-        };
-        let (durable, applied) = tokio::join!(self.store.durable(), applied);
+        let Some((written, pending)) = committed.under_way.take() else { return Ok(0) };
+        let (durable, applied) = tokio::join!(written.done(), self.apply(pending));
         durable.map_err(|error| outcome::internal("STORE_FAILED", &error))?;
         applied.inspect_err(|refusal| {
             if refusal.class == Class::Internal {
@@ -348,23 +341,19 @@ impl<K: Kernel> Core<K> {
     async fn withdraw(&self, committed: Committed, mut puts: Vec<Put>, cleanup: &Plan) {
         puts.extend(committed.generations.iter().copied().map(Put::EventGone));
         puts.extend(committed.request_id.clone().map(Put::RequestGone));
-        let pending = {
+        let under_way = {
             let mut state = self.state();
             let generation = state.topology().generation() + 1;
             let change = Change { generation, puts, events: Vec::new(), request: None };
-            if let Err(error) = self.store.commit(&change) {
-                tracing::error!(error = chain(&error), "a withdrawal was not written");
-            }
             self.feed.begin(generation);
-            let pending = self.take(&mut state, &change, (cleanup, None));
+            let under_way = self.take(&mut state, change, (cleanup, None));
             drop(state);
             self.feed.settle(generation);
-            pending
+            Some(under_way)
         };
-        let mut withdrawn =
-            Committed { generations: Vec::new(), request_id: None, pending: Some(pending) };
+        let mut withdrawn = Committed { generations: Vec::new(), request_id: None, under_way };
         if let Err(refusal) = self.realize(&mut withdrawn).await {
-            tracing::error!(%refusal, "a withdrawn change left something in the kernel; reconcile removes it");
+            tracing::error!(%refusal, "a change is not withdrawn in full, on disk or in the kernel; a repair removes what is left there");
         }
         self.settle(committed);
     }
