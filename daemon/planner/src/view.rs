@@ -68,8 +68,11 @@ mod tests {
     use std::collections::BTreeMap;
     use std::net::IpAddr;
 
+    use postern_model::endpoint::Endpoint;
     use postern_model::network::{Network, Subnet};
-    use postern_model::topology::{Put, Topology};
+    use postern_model::sandbox::{NamespaceSpec, SandboxSpec};
+    use postern_model::time::Timestamp;
+    use postern_model::topology::{Lease, Put, Topology};
 
     use crate::fixture;
 
@@ -100,5 +103,48 @@ mod tests {
         assert_eq!(known(&topology), [true, false, false]);
         topology.put(&Put::NetworkGone(red.id));
         assert_eq!(known(&topology), [false, false, false]);
+    }
+
+    #[test]
+    fn what_is_put_can_be_taken_back() {
+        let now = Timestamp(9);
+        let blue = network(1, &["10.1.0.1"]);
+        let web = fixture::sandbox(1, "web", SandboxSpec::of(NamespaceSpec::Create));
+        let endpoint = fixture::endpoint(2, &blue, &web);
+        let address = endpoint.addresses[0].ip();
+        let mut topology = Topology::default();
+        let held = Put::Lease(blue.id, address, Lease::Held(endpoint.id));
+        let all = [
+            Put::Network(blue.clone()),
+            Put::Sandbox(web.clone()),
+            Put::Endpoint(Box::new(endpoint.clone())),
+            held.clone(),
+        ];
+        let gone = vec![
+            Put::EndpointGone(endpoint.id),
+            Put::Lease(blue.id, address, Lease::Resting(now)),
+            Put::SandboxGone(web.id),
+            Put::NetworkGone(blue.id),
+        ];
+        let left = Endpoint { attachment: None, ..endpoint.clone() };
+        let records = |of: &Topology| {
+            let lease = of.lease(blue.id, address).cloned();
+            (of.puts(), lease, of.endpoints_of_sandbox(web.id).count())
+        };
+        // Of nothing, and of all there is: made, changed and deleted.
+        for change in [all.to_vec(), vec![Put::Endpoint(Box::new(left))], gone] {
+            let (before, undo) = (records(&topology), topology.inverse(&change, now));
+            let mut other = topology.clone();
+            change.iter().for_each(|put| other.put(put));
+            assert_ne!(records(&other), before);
+            undo.iter().for_each(|put| other.put(put));
+            let (mut back, before) = (records(&other), before);
+            if topology.lease(blue.id, address).is_none() {
+                // Somebody may have been told of the address.
+                assert_eq!(back.1.take(), Some(Lease::Resting(now)));
+            }
+            assert_eq!(back, before);
+            all.iter().for_each(|put| topology.put(put));
+        }
     }
 }

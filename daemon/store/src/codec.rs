@@ -63,6 +63,9 @@ struct EnvelopeOut<'a, T> {
 #[derive(Deserialize)]
 struct Version {
     v: u32,
+    /// The oldest version that can read it, where that is not the one that wrote it.
+    #[serde(default)]
+    r: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -76,8 +79,8 @@ pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, serde_json::Er
 
 pub(crate) fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, ReadError> {
     let wrong = |source| ReadError::Value { key: hex(key), source };
-    let Version { v } = serde_json::from_slice(value).map_err(wrong)?;
-    if v > RECORD_VERSION {
+    let Version { v, r } = serde_json::from_slice(value).map_err(wrong)?;
+    if r.unwrap_or(v) > RECORD_VERSION {
         return Err(ReadError::Version { key: hex(key), found: v, known: RECORD_VERSION });
     }
     let envelope: EnvelopeIn<T> = serde_json::from_slice(value).map_err(wrong)?;
@@ -146,5 +149,14 @@ mod tests {
         ));
         assert!(matches!(decode::<u64>(b"n", br#"{"v":1,"d":[]}"#), Err(ReadError::Value { .. })));
         assert_eq!(decode::<u64>(b"n", br#"{"v":1,"d":7,"x":0}"#).unwrap(), 7);
+    }
+
+    #[test]
+    fn a_newer_record_may_say_that_this_version_can_read_it() {
+        assert_eq!(decode::<u64>(b"n", br#"{"v":2,"r":1,"d":7}"#).unwrap(), 7);
+        assert!(matches!(
+            decode::<u64>(b"n", br#"{"v":3,"r":2,"d":7}"#),
+            Err(ReadError::Version { .. })
+        ));
     }
 }

@@ -52,7 +52,7 @@ impl<K: Kernel> Ledger<K> {
         let mut committed =
             core.commit_left(&old, &mut new, (&network, &sandbox), (&plan, retry))?;
         let realized = core.realize(&mut committed).await;
-        core.release_ports(&old);
+        core.release_ports(&old, &committed);
         core.settle(committed);
         realized.map(|_| Outcome { object: new, plan: None })
     }
@@ -89,7 +89,7 @@ impl<K: Kernel> Core<K> {
         }
         let mut committed = self.commit(about, &plan, |_| gone(&old))?;
         let realized = self.realize(&mut committed).await;
-        self.release_ports(&old);
+        self.release_ports(&old, &committed);
         self.settle(committed);
         realized.map(|_| Outcome { object: old, plan: None })
     }
@@ -103,8 +103,9 @@ impl<K: Kernel> Core<K> {
         }
     }
 
-    fn release_ports(&self, endpoint: &Endpoint) {
-        if let Some(attachment) = &endpoint.attachment {
+    /// Its ports are free, unless it is back.
+    fn release_ports(&self, endpoint: &Endpoint, committed: &Committed) {
+        if let Some(attachment) = endpoint.attachment.as_ref().filter(|_| !committed.void) {
             self.kernel.ports().release(&attachment.bindings);
         }
     }

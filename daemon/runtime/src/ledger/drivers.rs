@@ -126,10 +126,11 @@ impl<K: Kernel> Ledger<K> {
         let mut committed = core.commit(about, &Plan::default(), |_| gone)?;
         let durable = core.realize(&mut committed).await;
         core.settle(committed);
+        durable?;
         core.drivers.remove(&name);
         core.installed.note(&name, None);
         core.sweep_modules();
-        durable.map(|_| Outcome { object: (), plan: None })
+        Ok(Outcome { object: (), plan: None })
     }
 
     /// The outcome of a change that was made before.

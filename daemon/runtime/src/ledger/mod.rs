@@ -156,8 +156,19 @@ struct Committed {
     /// One for each event.
     generations: Vec<u64>,
     request_id: Option<String>,
-    /// On its way to disk, and what it still has to do in the kernel.
-    under_way: Option<(Written, Pending)>,
+    under_way: Option<UnderWay>,
+    /// It was taken back, since the disk refused it: nothing of it is left to withdraw.
+    void: bool,
+}
+
+/// A change on its way.
+struct UnderWay {
+    /// To disk.
+    written: Written,
+    /// Into the kernel.
+    pending: Pending,
+    /// What takes it back.
+    undo: Vec<Put>,
 }
 
 impl<K: Kernel> Ledger<K> {
@@ -282,7 +293,7 @@ impl<K: Kernel> Core<K> {
         }
         generations.iter().for_each(|generation| self.feed.begin(*generation));
         let under_way = Some(self.take(&mut state, change, (plan, compiled)));
-        Ok(Committed { generations, request_id, under_way })
+        Ok(Committed { generations, request_id, under_way, void: false })
     }
 
     /// Takes a change over, in the order of changes: to disk, in memory, in the names that
@@ -292,13 +303,15 @@ impl<K: Kernel> Core<K> {
         state: &mut State,
         change: Change,
         (plan, compiled): (&Plan, Option<Delta>),
-    ) -> (Written, Pending) {
+    ) -> UnderWay {
+        let undo = state.topology().inverse(&change.puts, now());
         let change = Arc::new(change);
         let written = self.store.commit(Arc::clone(&change));
         let delta = state.apply(&change, compiled);
         self.has_names.store(state.policies().has_names(), Ordering::Release);
         self.resolver.apply(&change.puts);
-        (written, Pending::begin(&self.kernel, state, plan.clone(), delta))
+        let pending = Pending::begin(&self.kernel, state, plan.clone(), delta);
+        UnderWay { written, pending, undo }
     }
 
     /// Makes a committed change true: durable on disk and applied to the kernel, the two
@@ -306,14 +319,47 @@ impl<K: Kernel> Core<K> {
     /// what to finish, or in the kernel what to remove. Returns how many flows were cut
     /// because policies forbid them now.
     async fn realize(&self, committed: &mut Committed) -> Result<usize, Refusal> {
-        let Some((written, pending)) = committed.under_way.take() else { return Ok(0) };
+        let Some(under_way) = committed.under_way.take() else { return Ok(0) };
+        let UnderWay { written, pending, undo } = under_way;
         let (durable, applied) = tokio::join!(written.done(), self.apply(pending));
-        durable.map_err(|error| outcome::internal("STORE_FAILED", &error))?;
+        if let Err(error) = durable {
+            self.take_back(committed, undo).await;
+            return Err(outcome::internal("STORE_FAILED", &error));
+        }
         applied.inspect_err(|refusal| {
             if refusal.class == Class::Internal {
                 self.failed.notify_one();
             }
         })
+    }
+
+    /// Takes back a change that the disk refused, or which may be gone from it after a
+    /// crash: the records are as they were, and a repair has the kernel follow.
+    async fn take_back(&self, committed: &mut Committed, undo: Vec<Put>) {
+        committed.void = true;
+        let UnderWay { written, pending, undo: _ } =
+            self.put_back(committed, undo, &Plan::default());
+        self.note_namespaces();
+        // It changes policies at most, and those the repair sees to.
+        drop(pending);
+        self.failed.notify_one();
+        if let Err(error) = written.done().await {
+            tracing::error!(error = chain(&error), "the disk refuses changes");
+        }
+    }
+
+    /// Puts records back, as a change that nobody is told of.
+    fn put_back(&self, committed: &Committed, mut puts: Vec<Put>, cleanup: &Plan) -> UnderWay {
+        puts.extend(committed.generations.iter().copied().map(Put::EventGone));
+        puts.extend(committed.request_id.clone().map(Put::RequestGone));
+        let mut state = self.state();
+        let generation = state.topology().generation() + 1;
+        let change = Change { generation, puts, events: Vec::new(), request: None };
+        self.feed.begin(generation);
+        let under_way = self.take(&mut state, change, (cleanup, None));
+        drop(state);
+        self.feed.settle(generation);
+        under_way
     }
 
     /// Notes which namespace each sandbox has now: an adopted one the one that was
@@ -338,20 +384,14 @@ impl<K: Kernel> Core<K> {
 
     /// Takes a committed change back that could not be made true: the records as they
     /// were, and what was begun in the kernel removed. Nobody was told of it.
-    async fn withdraw(&self, committed: Committed, mut puts: Vec<Put>, cleanup: &Plan) {
-        puts.extend(committed.generations.iter().copied().map(Put::EventGone));
-        puts.extend(committed.request_id.clone().map(Put::RequestGone));
-        let under_way = {
-            let mut state = self.state();
-            let generation = state.topology().generation() + 1;
-            let change = Change { generation, puts, events: Vec::new(), request: None };
-            self.feed.begin(generation);
-            let under_way = self.take(&mut state, change, (cleanup, None));
-            drop(state);
-            self.feed.settle(generation);
-            Some(under_way)
-        };
-        let mut withdrawn = Committed { generations: Vec::new(), request_id: None, under_way };
+    async fn withdraw(&self, committed: Committed, puts: Vec<Put>, cleanup: &Plan) {
+        if committed.void {
+            self.settle(committed);
+            return;
+        }
+        let under_way = Some(self.put_back(&committed, puts, cleanup));
+        let (generations, request_id, void) = (Vec::new(), None, false);
+        let mut withdrawn = Committed { generations, request_id, under_way, void };
         if let Err(refusal) = self.realize(&mut withdrawn).await {
             tracing::error!(%refusal, "a change is not withdrawn in full, on disk or in the kernel; a repair removes what is left there");
         }

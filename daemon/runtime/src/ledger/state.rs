@@ -212,11 +212,8 @@ impl State {
                         self.macs.remove(&(endpoint.network, endpoint.mac));
                     }
                 }
-                Put::Lease(network, address, Lease::Resting(since)) => {
-                    if let Some(space) = self.spaces.get_mut(&(*network, Family::of(*address))) {
-                        space.rest(*address, *since);
-                    }
-                }
+                // One that was offered is taken already.
+                Put::Lease(network, address, lease) => self.restore(*network, *address, lease),
                 _ => {}
             }
         }
