@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use netlink_packet_core::{NLM_F_ACK, parse_string};
 use netlink_packet_netfilter::nftables::{
@@ -42,6 +43,10 @@ const NFTA_EXPR_DATA: u16 = 2;
 const NFTA_COUNTER_PACKETS: u16 = 2;
 const NFTA_RULE_CHAIN: u16 = 2;
 const NFTA_RULE_USERDATA: u16 = 7;
+
+/// How often a set that is being rearranged is listed, and how long that is waited for.
+const LISTING_TRIES: usize = 100;
+const LISTING_PAUSE: Duration = Duration::from_millis(2);
 
 /// Every address that was asked for by name and still holds.
 pub(super) fn named(socket: &mut NetfilterSocket) -> io::Result<Vec<NamedAddress>> {
@@ -132,7 +137,22 @@ struct Entry {
     packets: Option<u64>,
 }
 
+/// The kernel makes a hash set larger or smaller in its own time after many changes, and a
+/// list that is read meanwhile has some elements twice and as many others not at all.
 fn raw_elements(socket: &mut NetfilterSocket, set: &SetSpec) -> io::Result<Vec<Entry>> {
+    for _ in 1..LISTING_TRIES {
+        let entries = listed(socket, set)?;
+        let keys: BTreeSet<_> = entries.iter().map(|e| (&e.raw.key, e.past)).collect();
+        if set.kind == Kind::Spans || keys.len() == entries.len() {
+            return Ok(entries);
+        }
+        thread::sleep(LISTING_PAUSE);
+    }
+    tracing::warn!(set = set.name, "the kernel does not stop rearranging a set");
+    listed(socket, set)
+}
+
+fn listed(socket: &mut NetfilterSocket, set: &SetSpec) -> io::Result<Vec<Entry>> {
     let attributes =
         vec![SetElementList::Table(TABLE.to_owned()), SetElementList::Set(set.name.to_owned())];
     let request = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
