@@ -18,7 +18,7 @@ pub(crate) fn clear() -> Result<Reaper, OpenError> {
         tracing::info!(link = link.name, "left over from an earlier run");
         socket.retire(link.index).map_err(failed)?;
         if let Ok(name) = link.name.parse() {
-            reaper.add(Retired { index: link.index, name, sandbox: None });
+            reaper.add(Retired { index: link.index, name, sandbox: None, interface: None });
         }
     }
     reaper.wait(|_| true);

@@ -29,6 +29,7 @@ use crate::nft::{Nft, NftError, Submitted};
 use crate::ports::Ports;
 use crate::reaper::Reaper;
 use crate::rtnl::Socket;
+use crate::sysctl::Procfs;
 use crate::watch::Watch;
 use crate::{files, forwarding, mark, observe, prefixes};
 
@@ -51,6 +52,7 @@ struct Open {
     conntrack: Conntrack,
     reaper: Reaper,
     names: Names,
+    procfs: Procfs,
     ports: Ports,
     features: Features,
     /// The families whose forwarding it was we who turned on.
@@ -110,6 +112,7 @@ impl Open {
             conntrack: Conntrack::open().map_err(|source| OpenError::Conntrack { source })?,
             reaper: leftovers::clear()?,
             names: Names::new(service),
+            procfs: Procfs::open(),
             ports: Ports::open(features.sctp),
             nft: tables,
             features,
@@ -130,6 +133,7 @@ impl Open {
                 features: &self.features,
                 reaper: &self.reaper,
                 names: &self.names,
+                procfs: &self.procfs,
                 run_dir: &self.run_dir,
             };
             let mut executor = Executor::new(means, &plan.namespaces)?;

@@ -84,14 +84,18 @@ impl Sockets {
     pub(crate) fn bind() -> io::Result<Self> {
         let mut refused = io::Error::from(io::ErrorKind::AddrInUse);
         for _ in 0..ATTEMPTS {
-            let udp = UdpSocket::bind((RESOLVER.ip(), 0))?;
-            let port = udp.local_addr()?.port();
-            match TcpListener::bind((RESOLVER.ip(), port)) {
-                Ok(tcp) => return Ok(Self { port, udp, tcp }),
+            match Self::bind_at(0) {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => refused = error,
-                Err(error) => return Err(error),
+                bound => return bound,
             }
         }
         Err(refused)
+    }
+
+    /// Binds both at this port; 0 is one that is free for UDP, and may not be for TCP.
+    pub(crate) fn bind_at(port: u16) -> io::Result<Self> {
+        let udp = UdpSocket::bind((RESOLVER.ip(), port))?;
+        let port = udp.local_addr()?.port();
+        Ok(Self { port, udp, tcp: TcpListener::bind((RESOLVER.ip(), port))? })
     }
 }

@@ -22,15 +22,24 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long links may pile up.
 const LINGER: Duration = Duration::from_millis(5);
 
-/// A pair of links that is out of service.
+/// A bridge or a pair of links that is out of service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Retired {
-    /// The index of the host's end.
+    /// Its index, or that of the host's end.
     pub(crate) index: u32,
     /// Its name.
     pub(crate) name: IfName,
-    /// Where the other end is; none if that is not known.
+    /// Where the other end is; none if there is none or that is not known.
     pub(crate) sandbox: Option<SandboxId>,
+    /// The name that the other end keeps from others.
+    pub(crate) interface: Option<IfName>,
+}
+
+impl Retired {
+    /// Whether it keeps a name of a sandbox's interface from others.
+    pub(crate) fn occupies(&self, sandbox: SandboxId, interface: &IfName) -> bool {
+        self.sandbox == Some(sandbox) && self.interface.as_ref() == Some(interface)
+    }
 }
 
 #[derive(Debug, Default)]

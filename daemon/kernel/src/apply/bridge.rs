@@ -6,13 +6,15 @@ use postern_model::resource::Bridge;
 use super::Executor;
 use crate::error::ApplyError;
 use crate::mark;
-use crate::rtnl::{LinkKind, LinkRecord};
+use crate::reaper::Retired;
+use crate::rtnl::{LinkKind, LinkRecord, NetlinkError};
 
 impl Executor<'_> {
     /// Makes a bridge. One that is there already with our mark for the same owner is what
     /// a run that was cut off left behind, and is brought in line.
     pub(super) fn create_bridge(&mut self, bridge: &Bridge) -> Result<(), ApplyError> {
         self.check_filter(bridge)?;
+        self.means.reaper.wait(|retired| retired.name == bridge.name);
         match self.host.socket.create_bridge(bridge) {
             Ok(()) => {}
             Err(error) if error.errno == Errno::EEXIST => {
@@ -68,18 +70,32 @@ impl Executor<'_> {
         }
     }
 
-    /// Deletes a bridge of ours. One of somebody else's by its name is not it.
+    /// Takes a bridge of ours out of service and leaves it to the reaper. One of somebody
+    /// else's by its name is not it.
     pub(super) fn delete_bridge(&mut self, bridge: &Bridge) -> Result<(), ApplyError> {
         let socket = &mut self.host.socket;
         let found = socket.link(bridge.name.as_str()).map_err(ApplyError::netlink(&bridge.name))?;
         match found {
             Some(found) if mark::owner(found.alias.as_deref()) == Some(bridge.owner) => {
                 self.host.forget(&bridge.name);
-                let deleted = self.host.socket.delete_link(found.index);
-                deleted.map_err(ApplyError::netlink(&bridge.name))
+                let index = found.index;
+                self.retire_bridge(index).map_err(ApplyError::netlink(&bridge.name))?;
+                let name = bridge.name.clone();
+                self.means.reaper.add(Retired { index, name, sandbox: None, interface: None });
+                Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    /// A link that is down keeps its addresses, and the host answers for them: they go
+    /// first.
+    fn retire_bridge(&mut self, index: u32) -> Result<(), NetlinkError> {
+        let socket = &mut self.host.socket;
+        for found in socket.addresses(Some(index))? {
+            socket.delete_address(index, found.address)?;
+        }
+        socket.retire(index)
     }
 
     /// Without `br_netfilter` the bridge's attributes can be set and do nothing, and

@@ -16,7 +16,8 @@ impl Executor<'_> {
     /// Makes a macvlan that is up. If that fails half-way, nothing is left of it.
     pub(super) fn create_macvlan(&mut self, macvlan: &Macvlan) -> Result<(), ApplyError> {
         // A pair that is retired may still hold the name.
-        self.means.reaper.wait(|retired| retired.sandbox == Some(macvlan.sandbox));
+        let (sandbox, interface) = (macvlan.sandbox, &macvlan.interface);
+        self.means.reaper.wait(|retired| retired.occupies(sandbox, interface));
         let (_, parent) = self.link(Place::Host, &macvlan.parent)?;
         self.sandbox(macvlan.sandbox)?.forget(&macvlan.interface);
         let namespace = self.sandboxes.get(&macvlan.sandbox).and_then(|site| site.namespace());

@@ -29,7 +29,7 @@ use crate::names::Names;
 use crate::namespace::{self, Namespace};
 use crate::reaper::Reaper;
 use crate::rtnl::Socket;
-use crate::sysctl;
+use crate::sysctl::Procfs;
 use place::Site;
 
 /// What the steps of every plan share.
@@ -37,6 +37,8 @@ pub(crate) struct Means<'a> {
     pub(crate) features: &'a Features,
     pub(crate) reaper: &'a Reaper,
     pub(crate) names: &'a Names,
+    /// For the host's parameters.
+    pub(crate) procfs: &'a Procfs,
     pub(crate) run_dir: &'a Path,
 }
 
@@ -169,12 +171,15 @@ impl<'a> Executor<'a> {
         parameter: &LinkSysctl,
         value: &str,
     ) -> Result<(), ApplyError> {
-        let set = || sysctl::set(link, parameter, value);
         let outcome = match self.site(place)?.namespace() {
-            Some(namespace) => namespace.visit(set).and_then(|outcome| outcome),
+            Some(namespace) => {
+                let procfs = Procfs::open();
+                let set = || procfs.set(link, parameter, value);
+                namespace.visit(set).and_then(|outcome| outcome)
+            }
             None => {
                 self.check_ours(link)?;
-                set()
+                self.means.procfs.set(link, parameter, value)
             }
         };
         outcome.map_err(|source| ApplyError::Sysctl { object: resource.to_string(), source })
@@ -293,14 +298,23 @@ impl<'a> Executor<'a> {
         match self.sandboxes.entry(sandbox) {
             Entry::Occupied(site) => Ok(site.into_mut()),
             Entry::Vacant(place) => {
-                let Some(reference) = self.namespaces.get(&sandbox) else {
-                    return Err(ApplyError::NamespaceGone { sandbox, path: "?".into() });
-                };
-                let found = Namespace::find(reference).map_err(|error| gone(sandbox, error))?;
-                Ok(place.insert(Site::enter(found, &reference.path)?))
+                let (namespace, path) = find(self.namespaces, sandbox)?;
+                Ok(place.insert(Site::enter(namespace, path)?))
             }
         }
     }
+}
+
+/// The namespace of a sandbox that a plan speaks of, and its path.
+fn find(
+    namespaces: &BTreeMap<SandboxId, NamespaceRef>,
+    sandbox: SandboxId,
+) -> Result<(Namespace, &Path), ApplyError> {
+    let Some(reference) = namespaces.get(&sandbox) else {
+        return Err(ApplyError::NamespaceGone { sandbox, path: "?".into() });
+    };
+    let found = Namespace::find(reference).map_err(|error| gone(sandbox, error))?;
+    Ok((found, &reference.path))
 }
 
 fn gone(sandbox: SandboxId, error: NamespaceError) -> ApplyError {

@@ -5,12 +5,14 @@ use std::io;
 use postern_model::id::SandboxId;
 use postern_model::resource::Resource;
 
-use super::Executor;
+use super::place::Site;
+use super::{Executor, find};
 use crate::error::ApplyError;
 use crate::names::Sockets;
 use crate::namespace;
 use crate::nft::redirect;
 use crate::nft::socket::NetfilterSocket;
+use crate::rtnl::Socket;
 
 fn failed(sandbox: SandboxId) -> impl Fn(io::Error) -> ApplyError {
     move |source| {
@@ -24,18 +26,15 @@ impl Executor<'_> {
     /// of an adopted namespace is brought up, since it is what the resolver is reached by.
     pub(super) fn create_name_server(&mut self, sandbox: SandboxId) -> Result<(), ApplyError> {
         let failed = failed(sandbox);
-        let site = self.sandbox(sandbox)?;
-        site.socket.loopback_up().map_err(ApplyError::netlink("lo"))?;
-        let Some(namespace) = site.namespace() else {
-            return Err(failed(io::ErrorKind::NotFound.into()));
+        let found;
+        let namespace = match self.sandboxes.get(&sandbox).and_then(Site::namespace) {
+            Some(namespace) => namespace,
+            None => {
+                (found, _) = find(self.namespaces, sandbox)?;
+                &found
+            }
         };
-        let bound = namespace.visit(|| {
-            let sockets = Sockets::bind()?;
-            redirect::install(&mut NetfilterSocket::open()?, sockets.port)
-                .map_err(io::Error::other)?;
-            Ok(sockets)
-        });
-        let sockets = bound.and_then(|bound| bound).map_err(&failed)?;
+        let sockets = namespace.visit(listen).and_then(|bound| bound).map_err(&failed)?;
         self.means.names.serve(sandbox, sockets).map_err(failed)
     }
 
@@ -56,4 +55,20 @@ impl Executor<'_> {
             .visit(|| redirect::remove(&mut NetfilterSocket::open()?).map_err(io::Error::other));
         removed.and_then(|removed| removed).map_err(failed(sandbox))
     }
+}
+
+/// Binds sockets in the thread's namespace, and has its rules lead there.
+fn listen() -> io::Result<Sockets> {
+    Socket::open()?.loopback_up().map_err(io::Error::other)?;
+    let mut rules = NetfilterSocket::open()?;
+    // Where the rules of an earlier life lead, and nobody listens any more: then nothing is
+    // to be changed. A change has the kernel wait some 20 ms when the socket is closed.
+    if let Some(port) = redirect::installed(&mut rules)?
+        && let Ok(sockets) = Sockets::bind_at(port)
+    {
+        return Ok(sockets);
+    }
+    let sockets = Sockets::bind()?;
+    redirect::install(&mut rules, sockets.port).map_err(io::Error::other)?;
+    Ok(sockets)
 }

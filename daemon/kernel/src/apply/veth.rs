@@ -1,22 +1,24 @@
 //! Pairs of links between host and sandbox.
 
 use nix::errno::Errno;
+use postern_model::decision::LinkSysctl;
 use postern_model::name::IfName;
+use postern_model::network::Family;
 use postern_model::resource::{Place, Veth};
 
 use super::Executor;
 use crate::error::ApplyError;
 use crate::mark;
 use crate::reaper::Retired;
-use crate::rtnl::{LinkRecord, NetlinkError};
+use crate::rtnl::{LinkKind, LinkRecord, NetlinkError};
 
 impl Executor<'_> {
     /// Makes a pair with both ends up. If that fails half-way, nothing is left of it.
     pub(super) fn create_veth(&mut self, veth: &Veth) -> Result<(), ApplyError> {
         // One that is retired may still hold the name, here or in the sandbox.
-        self.means
-            .reaper
-            .wait(|retired| retired.sandbox == Some(veth.sandbox) || retired.name == veth.name);
+        self.means.reaper.wait(|retired| {
+            retired.name == veth.name || retired.occupies(veth.sandbox, &veth.interface)
+        });
         let (_, master) = self.link(Place::Host, &veth.master)?;
         self.sandbox(veth.sandbox)?.forget(&veth.interface);
         let Some(namespace) = self.sandboxes.get(&veth.sandbox).and_then(|s| s.namespace()) else {
@@ -31,12 +33,22 @@ impl Executor<'_> {
 
     fn finish_veth(&mut self, veth: &Veth) -> Result<(), ApplyError> {
         let ipv6 = self.means.features.ipv6;
+        self.silence(veth)?;
         let (host, index) = self.link(Place::Host, &veth.name)?;
         host.socket.set_veth(index, veth, ipv6).map_err(ApplyError::netlink(&veth.name))?;
         let (sandbox, index) = self.link(Place::Sandbox(veth.sandbox), &veth.interface)?;
         let started = sandbox.socket.start_interface(index, ipv6);
         started.map_err(ApplyError::netlink(&veth.interface))?;
         self.settle_veth(veth)
+    }
+
+    /// Keeps IPv6 off the host's end: it is a port, and speaks for nobody. Else the kernel
+    /// gives it a route for multicast, and to bring one port up takes the longer the more
+    /// there are.
+    fn silence(&self, veth: &Veth) -> Result<(), ApplyError> {
+        let sysctl = LinkSysctl { family: Family::V6, key: "disable_ipv6".to_owned() };
+        let set = self.means.procfs.set(&veth.name, &sysctl, "1");
+        set.map_err(|source| ApplyError::Sysctl { object: veth.name.to_string(), source })
     }
 
     /// Lets the kernel notice that both ends, and with its first port the bridge, have a
@@ -106,12 +118,33 @@ impl Executor<'_> {
             Err(error) if error.errno == Errno::ENODEV => return Ok(()),
             outcome => outcome.map_err(ApplyError::netlink(&veth.name))?,
         }
+        let freed = self.free_interface(veth, &found);
         self.means.reaper.add(Retired {
             index: found.index,
             name: veth.name.clone(),
             sandbox: Some(veth.sandbox),
+            interface: (!freed).then(|| veth.interface.clone()),
         });
         Ok(())
+    }
+
+    /// Has the sandbox's end of a pair that is out of service give its name up, so that the
+    /// next pair can have it at once. Where that fails, the next one waits until this one
+    /// is deleted.
+    fn free_interface(&mut self, veth: &Veth, found: &LinkRecord) -> bool {
+        let Ok(site) = self.sandbox(veth.sandbox) else { return false };
+        site.forget(&veth.interface);
+        let Ok(Some(end)) = site.socket.link(veth.interface.as_str()) else { return false };
+        // Somebody may have moved it away and put his own in its place.
+        let is_other = |link: &LinkRecord, of: &LinkRecord| matches!(link.kind, LinkKind::Veth { peer, .. } if peer == of.index);
+        if !is_other(&end, found) || !is_other(found, &end) {
+            return false;
+        }
+        let renamed = site.socket.rename(end.index, &format!("gone{}", end.index));
+        if let Err(error) = &renamed {
+            tracing::debug!(link = %veth.interface, %error, "an interface keeps its name");
+        }
+        renamed.is_ok()
     }
 
     fn find_veth(&mut self, veth: &Veth) -> Result<Option<LinkRecord>, ApplyError> {

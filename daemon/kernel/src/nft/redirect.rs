@@ -55,18 +55,27 @@ pub(crate) fn remove(socket: &mut NetfilterSocket) -> Result<(), NftError> {
 
 /// Whether exactly what [`install`] makes for `port` is there.
 pub(crate) fn is_installed(socket: &mut NetfilterSocket, port: u16) -> io::Result<bool> {
+    Ok(installed(socket)? == Some(port))
+}
+
+/// The port for which exactly what [`install`] makes is there.
+pub(crate) fn installed(socket: &mut NetfilterSocket) -> io::Result<Option<u16>> {
     let found = match dump::rules(socket, Table::Sandbox) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         found => found?,
     };
     let mut comments: Vec<String> = found.into_iter().map(|(_, comment)| comment).collect();
     comments.sort_unstable();
-    let mut expected: Vec<String> = [Protocol::Udp, Protocol::Tcp]
-        .into_iter()
-        .flat_map(|protocol| [question_comment(protocol, port), answer_comment(protocol, port)])
-        .collect();
-    expected.sort_unstable();
-    Ok(comments == expected)
+    let last = comments.last().and_then(|comment| comment.rsplit(' ').next()?.parse().ok());
+    Ok(last.filter(|port| comments == expected(*port)))
+}
+
+fn expected(port: u16) -> Vec<String> {
+    let both = |protocol| [question_comment(protocol, port), answer_comment(protocol, port)];
+    let mut comments: Vec<String> =
+        [Protocol::Udp, Protocol::Tcp].into_iter().flat_map(both).collect();
+    comments.sort_unstable();
+    comments
 }
 
 fn name() -> TableAttribute {

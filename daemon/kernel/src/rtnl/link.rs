@@ -272,6 +272,13 @@ impl Socket {
         self.set_link(link.build())
     }
 
+    /// Takes a link down and gives it another name, so that its own is free.
+    pub(crate) fn rename(&mut self, index: u32, name: &str) -> Result<(), NetlinkError> {
+        // Before Linux 6.2, one that is up keeps its name.
+        self.set_link(LinkUnspec::new_with_index(index).down().build())?;
+        self.set_link(LinkUnspec::new_with_index(index).name(name.to_owned()).build())
+    }
+
     /// Deletes one link. It takes the kernel some 20 ms.
     pub(crate) fn delete_link(&mut self, index: u32) -> Result<(), NetlinkError> {
         self.del_link(LinkUnspec::new_with_index(index).build())
@@ -292,7 +299,8 @@ impl Socket {
     }
 
     fn del_link(&mut self, link: LinkMessage) -> Result<(), NetlinkError> {
-        match self.request(RouteNetlinkMessage::DelLink(link), Mode::Change) {
+        // Most of a deletion the kernel waits with others free to go on.
+        match self.request_now(RouteNetlinkMessage::DelLink(link), Mode::Change) {
             Err(error) if error.errno == Errno::ENODEV => Ok(()),
             outcome => outcome,
         }

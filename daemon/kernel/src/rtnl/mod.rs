@@ -15,4 +15,4 @@ mod socket;
 pub(crate) use address::AddressRecord;
 pub(crate) use link::{LinkKind, LinkRecord};
 pub use socket::NetlinkError;
-pub(crate) use socket::Socket;
+pub(crate) use socket::{Socket, turn};

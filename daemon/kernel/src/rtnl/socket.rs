@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL,
@@ -79,6 +80,14 @@ impl Mode {
     }
 }
 
+/// Waits for the caller's turn to change links, addresses, routes or their parameters. The
+/// kernel makes one such change at a time (`rtnl_lock`), and keeps processors busy with
+/// those that wait for it there.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A socket in the namespace of the thread that opened it, wherever it is used.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -100,8 +109,18 @@ impl Socket {
         Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(BUFFER) })
     }
 
-    /// Sends a request and waits for its acknowledgement.
+    /// Sends a request, when it is the caller's turn, and waits for its acknowledgement.
     pub(crate) fn request(
+        &mut self,
+        message: RouteNetlinkMessage,
+        mode: Mode,
+    ) -> Result<(), NetlinkError> {
+        let _turn = turn();
+        self.request_now(message, mode)
+    }
+
+    /// Sends a request and waits for its acknowledgement.
+    pub(crate) fn request_now(
         &mut self,
         message: RouteNetlinkMessage,
         mode: Mode,

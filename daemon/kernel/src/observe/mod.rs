@@ -5,40 +5,26 @@
 //! number. Parameters carry no mark, and of bridges that were adopted only the addresses
 //! added to them do: neither is reported.
 
+mod visit;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 use postern_model::decision::MacvlanMode;
 use postern_model::id::SandboxId;
 use postern_model::name::IfName;
-use postern_model::network::Family;
 use postern_model::plan::NamespaceRef;
 use postern_model::resource::{Bridge, Macvlan, Owner, Place, Resource, ResourceSet, Veth};
 
-use crate::error::{NamespaceError, ObserveError};
+use crate::error::ObserveError;
 use crate::features::Features;
 use crate::mark::{self, LINK_GROUP, REAP_GROUP};
 use crate::names::Names;
-use crate::namespace::{self, Namespace};
-use crate::nft::redirect;
-use crate::nft::socket::NetfilterSocket;
+use crate::namespace;
 use crate::rtnl::{AddressRecord, LinkKind, LinkRecord, Socket};
-
-/// A sandbox's namespace as it was found.
-struct Visited {
-    sandbox: SandboxId,
-    /// The number under which the host's namespace knows it, if it does.
-    id: Option<i32>,
-    /// The number under which it knows the host's, if it does.
-    host: Option<i32>,
-    links: BTreeMap<u32, LinkRecord>,
-    addresses: Vec<AddressRecord>,
-    /// With the index of their link.
-    routes: Vec<(u32, Resource)>,
-}
+use visit::Visited;
 
 /// Lists everything but the nftables elements. It blocks.
 pub(crate) fn observe(
@@ -50,34 +36,60 @@ pub(crate) fn observe(
     let mut socket = Socket::open().map_err(|source| ObserveError::Io { source })?;
     let links = socket.links().map_err(ObserveError::netlink("links"))?;
     let addresses = socket.addresses(None).map_err(ObserveError::netlink("addresses"))?;
-    let host = File::open(namespace::OWN).map_err(|source| ObserveError::Io { source })?;
     let mut set = ResourceSet::default();
-    let mut visited = Vec::new();
-    for (sandbox, reference) in with_leftovers(run_dir, known)? {
-        let namespace = match Namespace::find(&reference) {
-            Err(NamespaceError::NotFound { .. } | NamespaceError::NotANamespace { .. }) => continue,
-            Err(source) => return Err(ObserveError::Namespace { path: reference.path, source }),
-            Ok(namespace) => namespace,
-        };
-        visited.push(visit((&mut socket, &host), sandbox, &namespace, &reference.path)?);
-        if is_answered(names, sandbox, &namespace) {
-            set.insert(Resource::NameServer { sandbox });
+    let visited = visit::all(names, with_leftovers(run_dir, known)?)?;
+    for Visited { sandbox, path, answered, .. } in &visited {
+        if *answered {
+            set.insert(Resource::NameServer { sandbox: *sandbox });
         }
-        if reference.path.parent() == Some(&namespace::directory(run_dir)) {
-            set.insert(Resource::Namespace { sandbox, path: reference.path });
+        if path.parent() == Some(&namespace::directory(run_dir)) {
+            set.insert(Resource::Namespace { sandbox: *sandbox, path: path.clone() });
         }
     }
     // Sockets keep a namespace that nobody finds any more; they are all that is seen of it.
-    let unfound = |id: &SandboxId| !visited.iter().any(|found| found.sandbox == *id);
-    let orphans = names.sandboxes().into_iter().filter(unfound);
+    let found: BTreeSet<SandboxId> = visited.iter().map(|found| found.sandbox).collect();
+    let orphans = names.sandboxes().into_iter().filter(|id| !found.contains(id));
     set.extend(orphans.map(|sandbox| Resource::NameServer { sandbox }));
     set.extend(links_of_ours(&links, &visited));
     set.extend(host_addresses(features, &links, &addresses));
+    let ends = Ends::of(&links);
     for found in &visited {
-        set.extend(sandbox_addresses(features, &links, found));
-        set.extend(sandbox_routes(&links, found));
+        set.extend(sandbox_addresses(features, &ends, found));
+        set.extend(sandbox_routes(&ends, found));
     }
     Ok(set)
+}
+
+/// The other ends of pairs by the number of the namespace they are in: a look through all
+/// links for each of thousands of sandboxes took longer than asking the kernel for them.
+#[derive(Default)]
+struct Ends {
+    ours: BTreeMap<i32, BTreeSet<u32>>,
+    /// Of links that are out of service.
+    retired: BTreeMap<i32, BTreeSet<u32>>,
+}
+
+impl Ends {
+    fn of(links: &[LinkRecord]) -> Self {
+        let mut ends = Self::default();
+        for link in links {
+            let LinkKind::Veth { peer, peer_namespace: Some(id) } = link.kind else { continue };
+            if link.group == REAP_GROUP {
+                ends.retired.entry(id).or_default().insert(peer);
+            } else if mark::owner(link.alias.as_deref()).is_some() {
+                ends.ours.entry(id).or_default().insert(peer);
+            }
+        }
+        ends
+    }
+
+    fn of_ours_in(&self, found: &Visited) -> impl Iterator<Item = u32> {
+        found.id.and_then(|id| self.ours.get(&id)).into_iter().flatten().copied()
+    }
+
+    fn is_retired(&self, found: &Visited, index: u32) -> bool {
+        found.id.and_then(|id| self.retired.get(&id)).is_some_and(|ends| ends.contains(&index))
+    }
 }
 
 /// Adds the namespaces of ours that no record speaks of any more.
@@ -99,55 +111,6 @@ fn with_leftovers(
     Ok(all)
 }
 
-fn visit(
-    (host, host_namespace): (&mut Socket, &File),
-    sandbox: SandboxId,
-    namespace: &Namespace,
-    path: &Path,
-) -> Result<Visited, ObserveError> {
-    let failed = |source| NamespaceError::Io { path: path.to_owned(), source };
-    let mut socket = namespace.socket().map_err(|error| ObserveError::Namespace {
-        path: path.to_owned(),
-        source: failed(error),
-    })?;
-    let id = host.namespace_id(namespace.as_fd().as_raw_fd());
-    let of_host = socket.namespace_id(host_namespace.as_raw_fd());
-    let links = socket.links().map_err(ObserveError::netlink("links of a sandbox"))?;
-    let links: BTreeMap<u32, LinkRecord> =
-        links.into_iter().map(|link| (link.index, link)).collect();
-    let addresses = socket.addresses(None).map_err(ObserveError::netlink("addresses"))?;
-    let mut routes = Vec::new();
-    for family in Family::ALL {
-        let found = socket.routes(family, true).map_err(ObserveError::netlink("routes"))?;
-        // Of a family that is off the kernel answers with everything there is.
-        let found = found.into_iter().filter(|route| route.marked);
-        routes.extend(found.filter_map(|route| {
-            let index = route.link?;
-            let resource = Resource::Route {
-                place: Place::Sandbox(sandbox),
-                link: name(&links.get(&index)?.name)?,
-                destination: route.destination,
-                via: route.via,
-            };
-            Some((index, resource))
-        }));
-    }
-    let id = id.map_err(ObserveError::netlink("namespaces"))?;
-    let host = of_host.map_err(ObserveError::netlink("namespaces"))?;
-    Ok(Visited { sandbox, id, host, links, addresses, routes })
-}
-
-/// Whether we answer in a sandbox, and its rules lead to where we do.
-fn is_answered(names: &Names, sandbox: SandboxId, namespace: &Namespace) -> bool {
-    let Some(port) = names.port(sandbox) else { return false };
-    let led = namespace.visit(|| redirect::is_installed(&mut NetfilterSocket::open()?, port));
-    led.and_then(|led| led).unwrap_or_else(|error| {
-        // Whoever has the namespace may have made its rules unreadable: his loss alone.
-        tracing::warn!(%sandbox, %error, "the way to a resolver cannot be seen");
-        false
-    })
-}
-
 fn name(text: &str) -> Option<IfName> {
     text.parse().ok()
 }
@@ -161,6 +124,8 @@ fn ours(links: &[LinkRecord]) -> impl Iterator<Item = (&LinkRecord, Owner)> {
 fn links_of_ours(links: &[LinkRecord], visited: &[Visited]) -> Vec<Resource> {
     let names: BTreeMap<u32, &str> =
         links.iter().map(|link| (link.index, link.name.as_str())).collect();
+    let numbered: BTreeMap<i32, &Visited> =
+        visited.iter().filter_map(|found| Some((found.id?, found))).collect();
     let resource = |(link, owner): (&LinkRecord, Owner)| match link.kind {
         LinkKind::Bridge { filtered } => Some(Resource::Bridge(Bridge {
             name: name(&link.name)?,
@@ -172,7 +137,7 @@ fn links_of_ours(links: &[LinkRecord], visited: &[Visited]) -> Vec<Resource> {
         })),
         LinkKind::Veth { .. } => {
             let master = link.master.and_then(|index| names.get(&index).copied());
-            veth(link, owner, master, peer(link, visited)).map(Resource::Veth)
+            veth(link, owner, master, peer(link, &numbered)).map(Resource::Veth)
         }
         // Those of ours are in sandboxes.
         LinkKind::Macvlan { .. } | LinkKind::Other => None,
@@ -218,9 +183,12 @@ fn macvlans<'a>(
 }
 
 /// Where the other end of a pair is, and what it is.
-fn peer<'a>(link: &LinkRecord, visited: &'a [Visited]) -> Option<(SandboxId, &'a LinkRecord)> {
+fn peer<'a>(
+    link: &LinkRecord,
+    numbered: &BTreeMap<i32, &'a Visited>,
+) -> Option<(SandboxId, &'a LinkRecord)> {
     let LinkKind::Veth { peer, peer_namespace: Some(id) } = link.kind else { return None };
-    let found = visited.iter().find(|found| found.id == Some(id))?;
+    let found = *numbered.get(&id)?;
     Some((found.sandbox, found.links.get(&peer)?))
 }
 
@@ -258,8 +226,9 @@ fn host_addresses(
     addresses: &[AddressRecord],
 ) -> Vec<Resource> {
     let bridges: BTreeSet<u32> = ours(links).map(|(link, _)| link.index).collect();
-    let names: BTreeMap<u32, &str> =
-        links.iter().map(|link| (link.index, link.name.as_str())).collect();
+    // Those of a bridge that is out of service go before it does.
+    let live = links.iter().filter(|link| link.group != REAP_GROUP);
+    let names: BTreeMap<u32, &str> = live.map(|link| (link.index, link.name.as_str())).collect();
     let is_ours = |address: &&AddressRecord| match features.address_protocol {
         true => address.marked,
         false => address.lasting && bridges.contains(&address.link),
@@ -271,28 +240,17 @@ fn host_addresses(
     addresses.iter().filter(is_ours).filter_map(resource).collect()
 }
 
-/// The index of a pair's other end, if that is in this sandbox.
-fn end_in(link: &LinkRecord, found: &Visited) -> Option<u32> {
-    match link.kind {
-        LinkKind::Veth { peer, peer_namespace: Some(id) } if found.id == Some(id) => Some(peer),
-        _ => None,
-    }
-}
-
 /// Marked routes in a sandbox, but for those on a link that is out of service: they go
 /// with it, in a moment.
-fn sandbox_routes(links: &[LinkRecord], found: &Visited) -> Vec<Resource> {
-    let retired = links.iter().filter(|link| link.group == REAP_GROUP);
-    let retired: BTreeSet<u32> = retired.filter_map(|link| end_in(link, found)).collect();
-    let routes = found.routes.iter().filter(|(index, _)| !retired.contains(index));
+fn sandbox_routes(ends: &Ends, found: &Visited) -> Vec<Resource> {
+    let routes = found.routes.iter().filter(|(index, _)| !ends.is_retired(found, *index));
     routes.map(|(_, resource)| resource.clone()).collect()
 }
 
 /// Marked addresses of our interfaces in a sandbox.
-fn sandbox_addresses(features: &Features, links: &[LinkRecord], found: &Visited) -> Vec<Resource> {
-    let ends = ours(links).filter_map(|(link, _)| end_in(link, found));
+fn sandbox_addresses(features: &Features, ends: &Ends, found: &Visited) -> Vec<Resource> {
     let own = own_macvlans(found).map(|(link, _)| link.index);
-    let interfaces: BTreeSet<u32> = ends.chain(own).collect();
+    let interfaces: BTreeSet<u32> = ends.of_ours_in(found).chain(own).collect();
     let is_ours = |address: &&AddressRecord| {
         let ours = if features.address_protocol { address.marked } else { address.lasting };
         ours && interfaces.contains(&address.link)
