@@ -26,6 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Ordered maps: a request encodes to the same bytes every time, so that a retry
         // can be told from a different request.
         .btree_map(".")
+        // Google's type is there already, with its conversions.
+        .extern_path(".google.rpc", "::tonic_types::pb")
         .compile_fds(descriptors)?;
     Ok(())
 }

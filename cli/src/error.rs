@@ -51,6 +51,22 @@ pub(crate) enum Error {
     /// Some of several names failed; the others are done.
     #[error("{} of the names failed", .0.len())]
     Several(Vec<Self>),
+    /// A line of a file could not be done.
+    #[error("line {number}: {why}")]
+    Line {
+        /// Counted from 1.
+        number: usize,
+        /// Why not.
+        why: Box<Self>,
+    },
+    /// A stream of calls broke off; what became of some is not known.
+    #[error("{lines} lines are not answered: {}", message(.why))]
+    Unanswered {
+        /// How many.
+        lines: usize,
+        /// What ended the stream.
+        why: Box<Status>,
+    },
     /// The question was not answered with yes.
     #[error("nothing is deleted: not confirmed (-f asks nothing)")]
     NotConfirmed,
@@ -167,6 +183,11 @@ impl Error {
         Self::Usage(why.into())
     }
 
+    /// The same, of a line of a file.
+    pub(crate) fn of_line(self, number: usize) -> Self {
+        Self::Line { number, why: Box::new(self) }
+    }
+
     /// Prints it on standard error and returns the process's exit code.
     pub(crate) fn report(&self) -> ExitCode {
         if let Self::Stdio { source, .. } = self
@@ -192,6 +213,7 @@ impl Error {
             Self::DriverLoad(error) if error.is_refusal() => REFUSED,
             Self::DriverRequest(_) | Self::NoDecision { .. } => REFUSED,
             Self::Several(errors) => errors.first().map_or(FAILED, Self::code),
+            Self::Line { why, .. } => why.code(),
             Self::Run { source, .. } if source.kind() == io::ErrorKind::NotFound => NOT_FOUND,
             Self::Run { .. } => CANNOT_RUN,
             _ => FAILED,
@@ -222,6 +244,7 @@ impl Error {
             Self::NoDecision { objections, .. } => {
                 lines.extend(objections.iter().map(|line| format!("  {}", plain(line))));
             }
+            Self::Line { why, .. } => lines.extend(why.lines().into_iter().skip(1)),
             Self::Status(status) => {
                 let details = details(status.message(), &status.get_error_details());
                 lines.extend(details.iter().map(|line| format!("  {}", plain(line))));

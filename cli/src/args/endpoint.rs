@@ -1,6 +1,7 @@
 //! `postern endpoint`, `connect` and `disconnect`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 use postern_proto::v1::{ExposedPort, PublishedPort};
@@ -200,4 +201,20 @@ pub(crate) struct DisconnectArgs {
     /// How to change.
     #[command(flatten)]
     pub change: Change,
+}
+
+/// What a file for `connect-many` and `disconnect-many` has.
+const AFTER_MANY: &str = "\
+Each line is a request of the API as JSON (postern.v1.ConnectRequest, DisconnectRequest):
+  {\"network\": \"blue\", \"sandbox\": \"web\", \"spec\": {\"publishedPorts\": [{\"hostPort\": 8080, \"containerPort\": 80}]}}
+  {\"endpoint\": \"web.blue\"}
+They are done in no order, and one that is refused ends nothing but itself. What is done is
+printed as it is done; what is not, at the end with its line.";
+
+/// `connect-many` and `disconnect-many`.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_MANY)]
+pub(crate) struct ManyArgs {
+    /// The file, or - for standard input
+    pub file: PathBuf,
 }

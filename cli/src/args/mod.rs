@@ -87,6 +87,10 @@ pub(crate) enum Command {
     Connect(endpoint::ConnectArgs),
     /// Disconnect a sandbox from a network: endpoint leave and rm in one
     Disconnect(endpoint::DisconnectArgs),
+    /// Connect what the lines of a file say, many at a time
+    ConnectMany(endpoint::ManyArgs),
+    /// Disconnect what the lines of a file say, many at a time
+    DisconnectMany(endpoint::ManyArgs),
     /// Links: what lets one sandbox reach another's exposed ports under an alias
     #[command(subcommand)]
     Link(link::LinkCommand),

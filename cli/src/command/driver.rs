@@ -1,15 +1,12 @@
 //! `postern driver`.
 
-use std::io::{self, Read};
-use std::path::Path;
-
 use postern_proto::v1::install_driver_request::Part;
 use postern_proto::v1::{
     DisableDriverRequest, Driver, EnableDriverRequest, GetDriverRequest, GrantDriverRequest,
     InstallDriverHeader, InstallDriverRequest, ListDriversRequest, RemoveDriverRequest,
 };
 
-use super::{for_each, inspect};
+use super::{for_each, inspect, read};
 use crate::args::Format;
 use crate::args::driver::{DriverCommand, GrantArgs, InstallArgs, LsArgs};
 use crate::client::Client;
@@ -45,16 +42,6 @@ pub(super) async fn run(
         DriverCommand::Grant(args) => grant(args, client, out).await,
         DriverCommand::Rm(names) => for_each(&names, async |name| remove(name, client).await).await,
     }
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, Error> {
-    if file == Path::new("-") {
-        let mut bytes = Vec::new();
-        let read = io::stdin().lock().read_to_end(&mut bytes);
-        read.map_err(|source| Error::Stdio { stream: "input", source })?;
-        return Ok(bytes);
-    }
-    std::fs::read(file).map_err(|source| Error::ReadFile { path: file.to_owned(), source })
 }
 
 async fn install(args: InstallArgs, client: &Client, out: Printer) -> Result<(), Error> {

@@ -7,6 +7,7 @@ mod events;
 mod exec;
 mod flows;
 mod link;
+mod many;
 mod network;
 mod policy;
 mod sandbox;
@@ -14,6 +15,8 @@ mod spec;
 mod system;
 
 use std::future::Future;
+use std::io::{self, Read};
+use std::path::Path;
 
 use clap::CommandFactory;
 use postern_proto::v1::Plan;
@@ -56,6 +59,8 @@ async fn call(command: Command, client: &Client, out: Printer) -> Result<(), Err
         Command::Endpoint(command) => endpoint::run(command, client, out).await,
         Command::Connect(args) => endpoint::connect(args, client, out).await,
         Command::Disconnect(args) => endpoint::disconnect(args, client, out).await,
+        Command::ConnectMany(args) => many::connect(args, client, out).await,
+        Command::DisconnectMany(args) => many::disconnect(args, client, out).await,
         Command::Link(command) => link::run(command, client, out).await,
         Command::Policy(command) => policy::run(command, client, out).await,
         Command::Driver(command) => driver::run(command, client, out).await,
@@ -80,6 +85,31 @@ fn completion(shell: clap_complete::Shell) -> Result<(), Error> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "postern", &mut script);
     output::line(String::from_utf8_lossy(&script).trim_end())
+}
+
+/// A file's bytes, or those of standard input for `-`.
+///
+/// # Errors
+/// It cannot be read.
+fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        let read = io::stdin().lock().read_to_end(&mut bytes);
+        read.map_err(|source| Error::Stdio { stream: "input", source })?;
+        return Ok(bytes);
+    }
+    std::fs::read(file).map_err(|source| Error::ReadFile { path: file.to_owned(), source })
+}
+
+/// As [`read`], of a file that is text.
+///
+/// # Errors
+/// It cannot be read, or is not UTF-8.
+fn read_text(file: &Path) -> Result<String, Error> {
+    String::from_utf8(read(file)?).map_err(|why| {
+        let source = io::Error::new(io::ErrorKind::InvalidData, why);
+        Error::ReadFile { path: file.to_owned(), source }
+    })
 }
 
 /// Does `each` for every name, and goes on where one fails.

@@ -1,14 +1,11 @@
 //! `postern policy`.
 
-use std::io::{self, Read};
-use std::path::Path;
-
 use postern_proto::v1::{
     ApplyPolicyRequest, DeletePolicyRequest, ExplainRequest, Filter, GetPolicyCountersRequest,
     GetPolicyRequest, ListPoliciesRequest, ListPoliciesResponse, Policy,
 };
 
-use super::{dry, for_each, inspect};
+use super::{dry, for_each, inspect, read_text};
 use crate::args::Format;
 use crate::args::policy::{ApplyArgs, ExplainArgs, LsArgs, OneName, PolicyCommand, RmArgs};
 use crate::client::{Client, pages};
@@ -40,7 +37,7 @@ pub(super) async fn run(
 async fn apply(args: ApplyArgs, client: &Client, out: Printer) -> Result<(), Error> {
     let mut requests = Vec::new();
     for file in &args.files {
-        let found = policies::documents(&read(file)?);
+        let found = policies::documents(&read_text(file)?);
         let found = found.map_err(|why| Error::usage(format!("{}: {why}", file.display())))?;
         requests.extend(found);
     }
@@ -58,17 +55,6 @@ async fn apply(args: ApplyArgs, client: &Client, out: Printer) -> Result<(), Err
         out.change(&reply, None, || output::policy::applied(&reply, args.change.dry_run))?;
     }
     Ok(())
-}
-
-fn read(file: &Path) -> Result<String, Error> {
-    let mut text = String::new();
-    if file == Path::new("-") {
-        let read = io::stdin().lock().read_to_string(&mut text);
-        read.map_err(|source| Error::Stdio { stream: "input", source })?;
-        return Ok(text);
-    }
-    std::fs::read_to_string(file)
-        .map_err(|source| Error::ReadFile { path: file.to_owned(), source })
 }
 
 async fn list(args: LsArgs, client: &Client, out: Printer) -> Result<(), Error> {

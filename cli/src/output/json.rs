@@ -1,8 +1,10 @@
 //! Messages as proto3 JSON, and other values as JSON.
 
+use std::sync::LazyLock;
+
 use postern_proto::v1;
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 use serde::Serialize;
 use serde_json::{Value, value::Serializer};
 
@@ -47,6 +49,9 @@ named!(
     DeleteEndpointResponse,
     ConnectResponse,
     DisconnectResponse,
+    ConnectRequest,
+    DisconnectRequest,
+    ApplyPolicyRequest,
     ListEndpointsResponse,
     UpdateEndpointResponse,
     Policy,
@@ -68,6 +73,19 @@ named!(
     GetDriftResponse,
     ReconcileResponse,
 );
+
+/// What the API says of a message.
+///
+/// # Errors
+/// In words: the API's descriptors do not hold it.
+pub(crate) fn descriptor<M: Named>() -> Result<MessageDescriptor, String> {
+    // Decoded once: that takes longer than a call to the daemon.
+    static POOL: LazyLock<Result<DescriptorPool, String>> = LazyLock::new(|| {
+        DescriptorPool::decode(postern_proto::FILE_DESCRIPTOR_SET).map_err(|e| e.to_string())
+    });
+    let pool = POOL.as_ref().map_err(String::clone)?;
+    pool.get_message_by_name(M::NAME).ok_or_else(|| format!("the API has no {}", M::NAME))
+}
 
 /// The message as one document, indented, without a final newline.
 ///
@@ -103,9 +121,7 @@ pub(crate) fn array<M: Named>(messages: &[M]) -> Result<String, Error> {
 /// the year 9999).
 pub(crate) fn value<M: Named>(message: &M) -> Result<Value, Error> {
     let failed = |why: &dyn ToString| Error::Json(why.to_string());
-    let pool =
-        DescriptorPool::decode(postern_proto::FILE_DESCRIPTOR_SET).map_err(|e| failed(&e))?;
-    let descriptor = pool.get_message_by_name(M::NAME).ok_or_else(|| failed(&M::NAME))?;
+    let descriptor = descriptor::<M>().map_err(Error::Json)?;
     let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())
         .map_err(|e| failed(&e))?;
     let options = SerializeOptions::new().skip_default_fields(false);

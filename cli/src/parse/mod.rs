@@ -7,6 +7,7 @@
 pub(crate) mod filter;
 pub(crate) mod flow;
 mod kubernetes;
+pub(crate) mod messages;
 pub(crate) mod names;
 pub(crate) mod pairs;
 pub(crate) mod policies;

@@ -1,11 +1,9 @@
 //! Files of policies: YAML or JSON, in the form of the API or as Kubernetes has them.
 
 use postern_proto::v1::ApplyPolicyRequest;
-use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::Value;
 
-use super::kubernetes;
+use super::{kubernetes, messages};
 
 /// Why a file is not one of policies.
 #[derive(Debug, thiserror::Error)]
@@ -59,16 +57,8 @@ fn request(document: Value) -> Result<ApplyPolicyRequest, String> {
     }
 }
 
-/// Proto3 JSON, so that a document and a request to the API are one thing.
 fn own(document: Value) -> Result<ApplyPolicyRequest, String> {
-    let pool = DescriptorPool::decode(postern_proto::FILE_DESCRIPTOR_SET);
-    let pool = pool.map_err(|error| error.to_string())?;
-    let descriptor = pool.get_message_by_name("postern.v1.ApplyPolicyRequest");
-    let descriptor = descriptor.ok_or("the API has no policies")?;
-    let message =
-        DynamicMessage::deserialize(descriptor, document).map_err(|error| error.to_string())?;
-    let request = ApplyPolicyRequest::decode(message.encode_to_vec().as_slice());
-    let request = request.map_err(|error| error.to_string())?;
+    let request: ApplyPolicyRequest = messages::message(document)?;
     if request.validate_only || !request.request_id.is_empty() {
         return Err("requestId and validateOnly are flags of the command line".to_owned());
     }

@@ -106,3 +106,44 @@ fn update_changes_what_was_read_under_its_revision() {
     assert_eq!(request.exposed_ports[0].port, 81);
     assert_eq!((request.endpoint.as_str(), request.revision), (UID, 5));
 }
+
+#[test]
+fn many_are_connected_in_one_stream_and_each_is_told() {
+    let daemon = Daemon::start();
+    let lines = concat!(
+        r#"{"network": "web", "sandbox": "blue", "spec": {"publishedPorts": [{"containerPort": 80}]}}"#,
+        "\n\n",
+        r#"{"network": "web", "sandbox": "gone"}"#,
+        "\n",
+        r#"{"network": "web", "sandbox": "red"}"#,
+    );
+    let outcome = daemon.answer("connect-many -", lines);
+    assert_eq!(outcome.code, Some(3));
+    assert_eq!(outcome.stdout, "blue.web\nblue.web\n");
+    let expected = "error: line 3: there is no sandbox `gone`\n  \
+                    sandbox gone\n  reason: NOT_FOUND\n";
+    assert_eq!(outcome.stderr, expected);
+    let json = daemon.answer("-o json connect-many -", r#"{"network": "web", "sandbox": "blue"}"#);
+    assert_eq!(json.text().lines().count(), 1);
+    assert!(json.text().starts_with(r#"{"endpoint":{"#), "{json:?}");
+}
+
+#[test]
+fn a_wrong_line_has_nothing_sent() {
+    let daemon = Daemon::start();
+    let lines = "{\"network\": \"web\", \"sandbox\": \"blue\"}\n{\"netwrok\": \"web\"}\n";
+    let outcome = daemon.answer("connect-many -", lines);
+    assert_eq!(outcome.code, Some(2));
+    assert!(outcome.stderr.contains("-: line 2: ") && outcome.stderr.contains("netwrok"));
+    assert!(daemon.fake.calls().is_empty());
+}
+
+#[test]
+fn a_stream_that_breaks_says_what_is_not_answered() {
+    let daemon = Daemon::start();
+    let lines = "{\"endpoint\": \"blue.web\"}\n{\"network\": \"web\", \"sandbox\": \"red\"}\n";
+    let outcome = daemon.answer("disconnect-many -", lines);
+    assert_eq!(outcome.stdout, "blue.web\nweb red\n");
+    assert_eq!(outcome.code, Some(1));
+    assert_eq!(outcome.stderr, "error: 0 lines are not answered: the daemon stops\n");
+}

@@ -64,7 +64,8 @@ pub async fn serve<B: Backend>(
     }
     let networks = served!(NetworkServiceServer<Networks<B>>, Networks(backend.clone()));
     let sandboxes = served!(SandboxServiceServer<Sandboxes<B>>, Sandboxes(backend.clone()));
-    let endpoints = served!(EndpointServiceServer<Endpoints<B>>, Endpoints(backend.clone()));
+    let endpoints =
+        served!(EndpointServiceServer<Endpoints<B>>, Endpoints(backend.clone(), stopping.clone()));
     let policies = served!(PolicyServiceServer<Policies<B>>, Policies(backend.clone()));
     let drivers = served!(DriverServiceServer<Drivers<B>>, Drivers(backend.clone()));
     let events = served!(EventServiceServer<Events<B>>, Events(backend.clone(), stopping.clone()));
@@ -74,6 +75,8 @@ pub async fn serve<B: Backend>(
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(postern_proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // What the details of an error are, for whoever prints one.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let server = Server::builder()
         .concurrency_limit_per_connection(CONCURRENCY_MAX)

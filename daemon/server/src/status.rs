@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use postern_model::event::ObjectKind;
 use postern_model::refusal::{Class, Refusal};
+use prost::Message;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::{ErrorDetails, StatusExt, pb};
 
 /// The domain of every `ErrorInfo` (google.rpc.ErrorInfo).
 pub(crate) const DOMAIN: &str = "postern.v1";
@@ -59,4 +60,13 @@ pub(crate) fn status(refusal: Refusal) -> Status {
         details.set_resource_info(kind, name, "", cut(description.clone(), TEXT_MAX));
     }
     Status::with_error_details(code(refusal.class), description, details)
+}
+
+/// A status as a message, for an answer within a stream.
+pub(crate) fn embedded(status: &Status) -> pb::Status {
+    // What we made ourselves decodes; a status of tonic's own has no details.
+    pb::Status::decode(status.details()).ok().filter(|inner| inner.code != 0).unwrap_or_else(|| {
+        let (code, message) = (status.code().into(), status.message().to_owned());
+        pb::Status { code, message, details: Vec::new() }
+    })
 }

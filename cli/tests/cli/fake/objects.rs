@@ -4,10 +4,22 @@ use postern_proto::v1;
 use postern_proto::v1::endpoint_service_server::EndpointService;
 use postern_proto::v1::network_service_server::NetworkService;
 use postern_proto::v1::sandbox_service_server::SandboxService;
-use tonic::{Code, Request, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use prost::Message;
+use tokio_stream::StreamExt;
+use tonic::{Code, Request, Status, Streaming};
+use tonic_types::{ErrorDetails, StatusExt, pb};
 
 use super::{Fake, Reply, endpoint, network, plan, reply, there};
+
+type Answers<T> = tokio_stream::Iter<std::vec::IntoIter<Result<T, Status>>>;
+
+async fn all<M>(request: Request<Streaming<M>>) -> Result<Vec<M>, Status> {
+    request.into_inner().collect::<Result<_, _>>().await
+}
+
+fn embedded(status: &Status) -> pb::Status {
+    pb::Status::decode(status.details()).unwrap()
+}
 
 #[tonic::async_trait]
 impl NetworkService for Fake {
@@ -168,6 +180,44 @@ impl SandboxService for Fake {
 
 #[tonic::async_trait]
 impl EndpointService for Fake {
+    type ConnectManyStream = Answers<v1::ConnectManyResponse>;
+
+    async fn connect_many(
+        &self,
+        request: Request<Streaming<v1::ConnectRequest>>,
+    ) -> Reply<Self::ConnectManyStream> {
+        use v1::connect_many_response::Outcome;
+        let mut answers = Vec::new();
+        for (index, request) in (0..).zip(all(request).await?) {
+            let outcome = match self.connect(Request::new(request)).await {
+                Ok(done) => Outcome::Done(done.into_inner()),
+                Err(status) => Outcome::Refused(embedded(&status)),
+            };
+            answers.push(Ok(v1::ConnectManyResponse { index, outcome: Some(outcome) }));
+        }
+        // In any order.
+        answers.reverse();
+        reply(tokio_stream::iter(answers))
+    }
+
+    type DisconnectManyStream = Answers<v1::DisconnectManyResponse>;
+
+    async fn disconnect_many(
+        &self,
+        request: Request<Streaming<v1::DisconnectRequest>>,
+    ) -> Reply<Self::DisconnectManyStream> {
+        use v1::disconnect_many_response::Outcome;
+        let mut answers = Vec::new();
+        for (index, request) in (0..).zip(all(request).await?) {
+            let done = self.disconnect(Request::new(request)).await?.into_inner();
+            let outcome = Some(Outcome::Done(done));
+            answers.push(Ok(v1::DisconnectManyResponse { index, outcome }));
+        }
+        // And then it dies.
+        answers.push(Err(Status::unavailable("the daemon stops")));
+        reply(tokio_stream::iter(answers))
+    }
+
     async fn create(
         &self,
         request: Request<v1::CreateEndpointRequest>,
@@ -206,6 +256,7 @@ impl EndpointService for Fake {
 
     async fn connect(&self, request: Request<v1::ConnectRequest>) -> Reply<v1::ConnectResponse> {
         let request = self.note("endpoint.connect", request);
+        there("Sandbox", &request.sandbox)?;
         let endpoint = Some(endpoint("blue.web", &request.sandbox));
         reply(v1::ConnectResponse { endpoint, plan: plan(request.validate_only) })
     }

@@ -1,15 +1,63 @@
 //! Endpoints over gRPC.
 
-use postern_proto::v1;
-use tonic::{Request, Response, Status};
+use std::pin::Pin;
 
+use futures::{Stream, TryStreamExt};
+use postern_proto::v1;
+use postern_proto::v1::{connect_many_response, disconnect_many_response};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::many::{Answer, each};
 use crate::backend::Backend;
 use crate::convert;
-use crate::status::status;
+use crate::status::{embedded, status};
 
-/// The service over a backend.
+/// The service over a backend. Its streams end when the second field turns true, as those
+/// of events do.
 #[derive(Debug, Clone)]
-pub(crate) struct Endpoints<B>(pub(crate) B);
+pub(crate) struct Endpoints<B>(pub(crate) B, pub(crate) watch::Receiver<bool>);
+
+impl<B: Backend> Endpoints<B> {
+    async fn connected(&self, request: v1::ConnectRequest) -> Result<v1::ConnectResponse, Status> {
+        let intent = convert::connect(request).map_err(status)?;
+        let outcome = self.0.connect(intent).await.map_err(status)?;
+        let (object, plan) = convert::outcome(outcome);
+        Ok(v1::ConnectResponse { endpoint: Some(convert::endpoint(object)), plan })
+    }
+
+    async fn disconnected(
+        &self,
+        request: v1::DisconnectRequest,
+    ) -> Result<v1::DisconnectResponse, Status> {
+        let intent = convert::disconnect(request).map_err(status)?;
+        let outcome = self.0.disconnect(intent).await.map_err(status)?;
+        let ((), plan) = convert::outcome(outcome);
+        Ok(v1::DisconnectResponse { plan })
+    }
+}
+
+fn connected_one(
+    Answer { index, outcome }: Answer<v1::ConnectResponse>,
+) -> v1::ConnectManyResponse {
+    use connect_many_response::Outcome;
+    let outcome = match outcome {
+        Ok(done) => Outcome::Done(done),
+        Err(refused) => Outcome::Refused(embedded(&refused)),
+    };
+    v1::ConnectManyResponse { index, outcome: Some(outcome) }
+}
+
+fn disconnected_one(
+    Answer { index, outcome }: Answer<v1::DisconnectResponse>,
+) -> v1::DisconnectManyResponse {
+    use disconnect_many_response::Outcome;
+    let outcome = match outcome {
+        Ok(done) => Outcome::Done(done),
+        Err(refused) => Outcome::Refused(embedded(&refused)),
+    };
+    v1::DisconnectManyResponse { index, outcome: Some(outcome) }
+}
 
 #[tonic::async_trait]
 impl<B: Backend> v1::endpoint_service_server::EndpointService for Endpoints<B> {
@@ -66,20 +114,46 @@ impl<B: Backend> v1::endpoint_service_server::EndpointService for Endpoints<B> {
         &self,
         request: Request<v1::ConnectRequest>,
     ) -> Result<Response<v1::ConnectResponse>, Status> {
-        let intent = convert::connect(request.into_inner()).map_err(status)?;
-        let outcome = self.0.connect(intent).await.map_err(status)?;
-        let (object, plan) = convert::outcome(outcome);
-        Ok(Response::new(v1::ConnectResponse { endpoint: Some(convert::endpoint(object)), plan }))
+        self.connected(request.into_inner()).await.map(Response::new)
     }
 
     async fn disconnect(
         &self,
         request: Request<v1::DisconnectRequest>,
     ) -> Result<Response<v1::DisconnectResponse>, Status> {
-        let intent = convert::disconnect(request.into_inner()).map_err(status)?;
-        let outcome = self.0.disconnect(intent).await.map_err(status)?;
-        let ((), plan) = convert::outcome(outcome);
-        Ok(Response::new(v1::DisconnectResponse { plan }))
+        self.disconnected(request.into_inner()).await.map(Response::new)
+    }
+
+    type ConnectManyStream =
+        Pin<Box<dyn Stream<Item = Result<v1::ConnectManyResponse, Status>> + Send + 'static>>;
+
+    async fn connect_many(
+        &self,
+        request: Request<Streaming<v1::ConnectRequest>>,
+    ) -> Result<Response<Self::ConnectManyStream>, Status> {
+        let service = self.clone();
+        let one = move |request| {
+            let service = service.clone();
+            async move { service.connected(request).await }
+        };
+        let answers = each(request.into_inner(), one, self.1.clone());
+        Ok(Response::new(Box::pin(answers.map_ok(connected_one))))
+    }
+
+    type DisconnectManyStream =
+        Pin<Box<dyn Stream<Item = Result<v1::DisconnectManyResponse, Status>> + Send + 'static>>;
+
+    async fn disconnect_many(
+        &self,
+        request: Request<Streaming<v1::DisconnectRequest>>,
+    ) -> Result<Response<Self::DisconnectManyStream>, Status> {
+        let service = self.clone();
+        let one = move |request| {
+            let service = service.clone();
+            async move { service.disconnected(request).await }
+        };
+        let answers = each(request.into_inner(), one, self.1.clone());
+        Ok(Response::new(Box::pin(answers.map_ok(disconnected_one))))
     }
 
     async fn get(

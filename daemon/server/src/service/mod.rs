@@ -4,6 +4,7 @@ mod driver;
 mod endpoint;
 mod event;
 mod flow;
+mod many;
 mod network;
 mod policy;
 mod sandbox;
