@@ -99,6 +99,15 @@ impl Daemon {
         all[all.len().saturating_sub(lines)..].join("\n")
     }
 
+    /// How many descriptors it has open.
+    ///
+    /// # Panics
+    /// The process is gone.
+    pub fn descriptors(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        open.unwrap_or_else(|error| panic!("posternd is gone: {error}")).count()
+    }
+
     /// Resident memory in KiB.
     ///
     /// # Panics

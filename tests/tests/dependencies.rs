@@ -76,6 +76,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("netlink-packet-netfilter", &["postern-kernel"]),
     ("nftables", &["postern-kernel"]),
     ("etherparse", &["postern-kernel"]),
+    ("plotters", &["postern-tests"]),
+    ("rustix", &["postern-kernel"]),
     (
         "tonic",
         &["postern-proto", "postern-server", "postern-runtime", "postern-cli", "postern-tests"],

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use clap::{Args, ValueEnum};
+
 use crate::process::{Failure, cargo, has, need_root, root, run};
 use crate::setup;
 
@@ -22,71 +24,109 @@ fn build_measuring() -> Result<PathBuf, Failure> {
     Ok(std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into))
 }
 
-/// The measuring program with what every benchmark is told.
-fn measuring(
-    target: &Path,
-    bench: &str,
-    sizes: &[u32],
-    json: Option<&Path>,
-) -> Result<Command, Failure> {
-    let mut command = Command::new(target.join("release/postern-bench"));
-    command.arg(bench).arg("--sizes");
-    command.arg(sizes.iter().map(u32::to_string).collect::<Vec<_>>().join(","));
-    if let Some(path) = json {
-        let path = std::path::absolute(path).map_err(|e| Failure::during(path.display(), e))?;
-        command.arg("--json").arg(path);
+/// What is measured, in one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Which {
+    /// Everything below, one after the other
+    All,
+    /// Connecting, disconnecting, networks; beside Docker, netavark and the CNI plugins
+    Attach,
+    /// What packets and connections through the gateway take, with few and many endpoints
+    Gateway,
+    /// A start after a crash, and a flushed ruleset
+    Outage,
+    /// A change of a policy, and what policies cost a packet
+    Policy,
+    /// Names, and how soon a change is told; beside dnsmasq and aardvark-dns
+    Dns,
+    /// A driver's decision, beside a remote driver of Docker's kind
+    Driver,
+}
+
+impl Which {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Attach => "attach",
+            Self::Gateway => "gateway",
+            Self::Outage => "outage",
+            Self::Policy => "policy",
+            Self::Dns => "dns",
+            Self::Driver => "driver",
+        }
     }
-    Ok(command)
+
+    fn is(self, one: Self) -> bool {
+        self == one || self == Self::All
+    }
 }
 
-/// What it costs to connect and disconnect, beside netavark.
-pub(crate) fn attach(json: Option<&Path>, endpoints: &[u32]) -> Result<(), Failure> {
-    let target = build()?;
-    println!("the driver alone ...");
-    let rows = target.join("driver-call.json");
+/// `cargo xtask bench`.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// What to measure
+    which: Which,
+    /// How many endpoints, or names, are there already: one measurement each [default: what
+    /// the page in docs/ has]
+    #[arg(long, value_delimiter = ',')]
+    sizes: Vec<u32>,
+    /// Also write the rows to this file, as an array of objects
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Also write benchmarks.md, .json and .svg into this folder
+    #[arg(long)]
+    docs: Option<PathBuf>,
+}
+
+/// Measures a release build, and what else can be had here beside it.
+pub(crate) fn bench(wanted: &Bench) -> Result<(), Failure> {
+    let which = wanted.which;
+    setup::driver_target()?;
+    let target = if which == Which::Driver { build_measuring()? } else { build()? };
+    let mut bench = Command::new(target.join("release/postern-bench"));
+    bench.arg(which.name()).arg("--sizes");
+    bench.arg(wanted.sizes.iter().map(u32::to_string).collect::<Vec<_>>().join(","));
+    for (flag, path) in [("--json", &wanted.json), ("--docs", &wanted.docs)] {
+        if let Some(path) = path {
+            let path = std::path::absolute(path).map_err(|e| Failure::during(path.display(), e))?;
+            bench.arg(flag).arg(path);
+        }
+    }
+    if which.is(Which::Attach) {
+        bench.arg("--call").arg(decisions(&target, "call", &[])?);
+        bench.arg("--peers").arg(setup::peers(&target)?);
+        beside(&mut bench, "netavark", "--netavark");
+    }
+    if which.is(Which::Dns) {
+        setup::measures()?;
+        beside(&mut bench, "aardvark-dns", "--aardvark");
+    }
+    if which.is(Which::Driver) {
+        bench.arg("--driver").arg(driver(&target)?);
+    }
+    run(&mut bench)
+}
+
+/// The rows of the program that has the drivers' host in it.
+fn decisions(target: &Path, verb: &str, more: &[&Path]) -> Result<PathBuf, Failure> {
+    println!("drivers: {verb} ...");
+    let rows = target.join(format!("driver-bench-{verb}.json"));
     let file = File::create(&rows).map_err(|e| Failure::during(rows.display(), e))?;
-    let mut call = cargo();
-    call.args(["run", "--release", "--locked", "--quiet", "-p", "postern-plugin"]);
-    call.args(["--example", "driver-bench", "--", "call"]);
-    run(call.stdout(file))?;
-    let mut bench = measuring(&target, "attach", endpoints, json)?;
-    bench.arg("--beside").arg(&rows);
-    beside(&mut bench, "netavark", "--netavark");
-    run(&mut bench)
-}
-
-/// What it costs to ask for a name, beside dnsmasq and aardvark-dns.
-pub(crate) fn dns(json: Option<&Path>, names: &[u32]) -> Result<(), Failure> {
-    let target = build()?;
-    setup::measures()?;
-    let mut bench = measuring(&target, "dns", names, json)?;
-    beside(&mut bench, "aardvark-dns", "--aardvark");
-    run(&mut bench)
-}
-
-/// What policies cost: a change of them, and a packet that they judge.
-pub(crate) fn policy(json: Option<&Path>, endpoints: &[u32]) -> Result<(), Failure> {
-    let target = build()?;
-    run(&mut measuring(&target, "policy", endpoints, json)?)
+    let mut bench = cargo();
+    bench.args(["run", "--release", "--locked", "--quiet", "-p", "postern-plugin"]);
+    bench.args(["--example", "driver-bench", "--", verb]).args(more);
+    run(bench.stdout(file))?;
+    Ok(rows)
 }
 
 /// What a call of a driver costs, beside a remote driver of Docker's kind.
-pub(crate) fn driver(json: Option<&Path>) -> Result<(), Failure> {
-    setup::driver_target()?;
-    let target = build_measuring()?;
+fn driver(target: &Path) -> Result<PathBuf, Failure> {
     // What it does on request is what the hostile one does.
     let mut module = cargo();
     module.args(["build", "--locked", "--profile", "driver", "-p", "postern-test-driver"]);
     run(module.args(["--target", "wasm32-unknown-unknown"]))?;
     let module = target.join("wasm32-unknown-unknown/driver/postern_test_driver.wasm");
-    let rows = target.join("driver-bench.json");
-    let file = File::create(&rows).map_err(|e| Failure::during(rows.display(), e))?;
-    let mut bench = cargo();
-    bench.args(["run", "--release", "--locked", "--quiet", "-p", "postern-plugin"]);
-    bench.args(["--example", "driver-bench", "--", "all"]).arg(module);
-    run(bench.stdout(file))?;
-    let mut table = measuring(&target, "driver", &[], json)?;
-    run(table.arg("--beside").arg(&rows))
+    decisions(target, "all", &[&module])
 }
 
 /// Tells the measuring program where another one is, or the user how to get it.

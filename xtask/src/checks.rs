@@ -28,12 +28,25 @@ pub(crate) fn crash(lives: u64, seed: u64) -> Result<(), Failure> {
     need_root("the whole-system tests")?;
     setup::test_programs()?;
     setup::driver_target()?;
+    let (lives, seed) = (lives.to_string(), seed.to_string());
+    system("crash::", &[("POSTERN_CRASH_LIVES", &lives), ("POSTERN_CRASH_SEED", &seed)])
+}
+
+/// Clients at full speed, for as long as one likes.
+pub(crate) fn soak(seconds: u64) -> Result<(), Failure> {
+    need_root("the whole-system tests")?;
+    setup::test_programs()?;
+    setup::driver_target()?;
+    system("soak::", &[("POSTERN_SOAK_SECONDS", &seconds.to_string())])
+}
+
+/// Some of the whole-system tests, with what they are told, and all they say.
+fn system(which: &str, settings: &[(&str, &str)]) -> Result<(), Failure> {
     stage("build", &["build", "--locked", "-p", "posternd", "-p", "postern-cli"])?;
     let mut test = cargo();
     test.args(["test", "--locked", "-p", "postern-tests", "--test", "system"]);
-    test.args(["crash::", "--", "--nocapture"]);
-    test.env("POSTERN_CRASH_LIVES", lives.to_string());
-    stage_of("lives", test.env("POSTERN_CRASH_SEED", seed.to_string()))
+    test.args([which, "--", "--nocapture"]);
+    stage_of(which, test.envs(settings.iter().copied()))
 }
 
 /// What a change must pass before it is taken.

@@ -9,7 +9,6 @@ mod report;
 mod setup;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -34,11 +33,10 @@ enum Task {
     Crash(Crash),
     /// Run format, lint and documentation checks, then `test`
     Ci,
+    /// Run clients at full speed for a while, and look whether anything grows; needs root
+    Soak(Soak),
     /// Measure a release build
-    Bench {
-        #[command(subcommand)]
-        bench: Bench,
-    },
+    Bench(bench::Bench),
     /// Serve a line over HTTP (used by the demo)
     #[command(hide = true)]
     ServeHttp {
@@ -57,18 +55,6 @@ enum Task {
     },
 }
 
-#[derive(Debug, Subcommand)]
-enum Bench {
-    /// What it costs to connect, disconnect, make and delete
-    Attach(Attach),
-    /// What it costs to ask for a name, and how soon a change is told
-    Dns(Dns),
-    /// What it costs to change a policy, and what policies cost a packet
-    Policy(Policy),
-    /// What a driver's decision costs, beside a remote driver of Docker's kind
-    Driver(Driver),
-}
-
 #[derive(Debug, Args)]
 struct Crash {
     /// How many lives of a daemon; each comes to some ten operations and two kills
@@ -80,40 +66,10 @@ struct Crash {
 }
 
 #[derive(Debug, Args)]
-struct Driver {
-    /// Also write the rows to this file, as an array of objects
-    #[arg(long)]
-    json: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-struct Policy {
-    /// Also write the rows to this file, as an array of objects
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// How many endpoints are there already, one measurement each
-    #[arg(long, value_delimiter = ',', default_value = "100,1000,5000")]
-    endpoints: Vec<u32>,
-}
-
-#[derive(Debug, Args)]
-struct Dns {
-    /// Also write the rows to this file, as an array of objects
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// How many names are there already, one measurement of changes each
-    #[arg(long, value_delimiter = ',', default_value = "10,5000")]
-    names: Vec<u32>,
-}
-
-#[derive(Debug, Args)]
-struct Attach {
-    /// Also write the rows to this file, as an array of objects
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// How many endpoints are there already, one measurement each
-    #[arg(long, value_delimiter = ',', default_value = "10,1000")]
-    endpoints: Vec<u32>,
+struct Soak {
+    /// For how many seconds; CI has a minute
+    #[arg(long, default_value_t = 3600)]
+    seconds: u64,
 }
 
 fn main() -> ExitCode {
@@ -123,14 +79,8 @@ fn main() -> ExitCode {
         Task::Test => checks::test(),
         Task::Crash(Crash { lives, seed }) => checks::crash(lives, seed),
         Task::Ci => checks::ci(),
-        Task::Bench { bench: Bench::Attach(attach) } => {
-            bench::attach(attach.json.as_deref(), &attach.endpoints)
-        }
-        Task::Bench { bench: Bench::Policy(policy) } => {
-            bench::policy(policy.json.as_deref(), &policy.endpoints)
-        }
-        Task::Bench { bench: Bench::Driver(driver) } => bench::driver(driver.json.as_deref()),
-        Task::Bench { bench: Bench::Dns(dns) } => bench::dns(dns.json.as_deref(), &dns.names),
+        Task::Soak(Soak { seconds }) => checks::soak(seconds),
+        Task::Bench(wanted) => bench::bench(&wanted),
         Task::ServeHttp { name, listen } => http::serve(&name, listen),
         Task::Fetch { url } => http::fetch(&url).map(|body| print!("{body}")),
     };

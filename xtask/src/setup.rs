@@ -1,6 +1,6 @@
 //! What building, running and testing need of the machine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{Failure, capture, has, root, run};
@@ -31,6 +31,11 @@ const CLIENTS: &[Program] = &[
 /// What measures names, and whom they are measured beside.
 const MEASURES: &[Program] =
     &[("dig", "bind9-dnsutils"), ("dnsmasq", "dnsmasq-base"), ("dnsperf", "dnsperf")];
+
+/// What the benchmark is measured beside, and what they run: unpacked, and not installed,
+/// because what is installed of them starts by itself and changes the host's rules.
+const PEERS: &[&str] = &["docker.io", "containerd", "runc", "containernetworking-plugins"];
+const OF_PEERS: &[Program] = &[("iptables", "iptables"), ("busybox", "busybox")];
 
 /// Everything.
 pub(crate) fn everything() -> Result<(), Failure> {
@@ -69,6 +74,22 @@ fn javascript() {
 /// The programs that the benchmark of names runs, too.
 pub(crate) fn measures() -> Result<(), Failure> {
     install(&[PROGRAMS, MEASURES].concat())
+}
+
+/// The folder that Docker and the CNI plugins are unpacked in.
+pub(crate) fn peers(target: &Path) -> Result<PathBuf, Failure> {
+    install(&[PROGRAMS, OF_PEERS].concat())?;
+    let (packages, folder) = (target.join("peers/packages"), target.join("peers/root"));
+    if folder.join("usr/sbin/dockerd").is_file() {
+        return Ok(folder);
+    }
+    let failed = |error| Failure::during(packages.display(), error);
+    std::fs::create_dir_all(&packages).map_err(failed)?;
+    run(Command::new("apt-get").args(["download", "-q"]).args(PEERS).current_dir(&packages))?;
+    for entry in std::fs::read_dir(&packages).map_err(failed)?.flatten() {
+        run(Command::new("dpkg").arg("-x").arg(entry.path()).arg(&folder))?;
+    }
+    Ok(folder)
 }
 
 fn install(programs: &[Program]) -> Result<(), Failure> {

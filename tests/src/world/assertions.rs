@@ -134,6 +134,27 @@ impl World {
         }
     }
 
+    /// Asserts that the host tracks no flow that still lives from or to an address which
+    /// begins like this. What has ended may be remembered for a while (`TIME_WAIT`, `CLOSE`).
+    ///
+    /// # Panics
+    /// It does.
+    pub fn assert_no_flow_of(&self, prefix: &str) {
+        let text =
+            self.host.enter(|| std::fs::read_to_string("/proc/thread-self/net/nf_conntrack"));
+        let text = text.unwrap_or_else(|error| panic!("nf_conntrack: {error}"));
+        let ours = |line: &&str| {
+            let mut words = line.split_whitespace();
+            let mut of = |key: &str| words.any(|word| word.starts_with(&format!("{key}={prefix}")));
+            of("src") || of("dst")
+        };
+        // Bridges tell which groups they hear (IGMP), and nobody's flow is that.
+        let no_flow = ["TIME_WAIT", "CLOSE", "dst=224."];
+        let over = |line: &&str| no_flow.iter().any(|word| line.contains(word));
+        let left: Vec<&str> = text.lines().filter(ours).filter(|line| !over(line)).collect();
+        assert!(left.is_empty(), "flows are left: {left:#?}");
+    }
+
     /// Asserts that somebody else's bridge, route and table are as they were.
     ///
     /// # Panics

@@ -134,6 +134,8 @@ fn a_bridge_gets_the_name_that_was_asked_for() {
         assert!(world.own_links().iter().any(|link| link.name == "br-blue"));
         world.assert_agrees().await;
         world.api.delete_network("blue").await.unwrap();
+        // It is out of service at once, and deleted a moment later.
+        world.assert_no_strays().await;
         assert!(!sh("ip -o link").contains("br-blue"));
     });
 }

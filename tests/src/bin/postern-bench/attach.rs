@@ -2,29 +2,30 @@
 
 use std::time::{Duration, Instant};
 
-use postern_proto::v1::EndpointSpec;
+use postern_proto::v1::{ConnectRequest, DisconnectRequest, EndpointSpec};
 use postern_tests::{Api, World, ask};
+use tokio_stream::StreamExt;
 use tonic::Status;
 
+use crate::crowd;
 use crate::row::{Row, timed};
 
-const SUBJECT: &str = "postern";
+pub(crate) const SUBJECT: &str = "postern";
 const ROUNDS: usize = 100;
 const SLOW_ROUNDS: usize = 20;
-/// A bridge has 1,023 ports, and those measured come on top.
-const PER_NETWORK: u32 = 900;
-const AT_A_TIME: usize = 16;
+/// Endpoints of the rows that count how many are done in a second.
+const MANY: u32 = 1000;
+/// In networks of this many each.
+const OF_MANY: u32 = 500;
 
 /// Measures a daemon with `size` endpoints already there, each with one published port.
 pub(crate) fn measure(size: u32) -> Vec<Row> {
-    let measured =
-        World::run_with(&["--log-level=warn"], async |world| in_world(world, size).await);
-    measured.unwrap_or_else(|status| panic!("the daemon refused: {status}"))
+    crowd::in_world(&[], async |world| in_world(world, size).await)
 }
 
 async fn in_world(world: &World, size: u32) -> Result<Vec<Row>, Status> {
     let at_rest = world.daemon().resident_kib();
-    populate(&world.api, size).await?;
+    crowd::populate(&world.api, 0..size, |n| ask::publish(&[ask::tcp(10_000 + n, 80)])).await?;
     let grown = world.daemon().resident_kib();
     let api = &world.api;
     api.create_network("bench", ask::network(&["10.200.0.0/16"])).await?;
@@ -39,7 +40,7 @@ async fn in_world(world: &World, size: u32) -> Result<Vec<Row>, Status> {
     rows.extend(again(api, size, names, one).await?);
     rows.extend(again(api, size, ["connect 1000 ports", "disconnect 1000 ports"], range).await?);
     rows.extend(networks(api, size).await?);
-    rows.push(together(api, size).await?);
+    rows.extend(together(api, size).await?);
     rows.push(memory("resident at rest", size, f64_of(at_rest)));
     if size > 0 {
         let each = f64_of(grown.saturating_sub(at_rest)) / f64::from(size);
@@ -54,21 +55,6 @@ const fn f64_of(number: u64) -> f64 {
 
 fn memory(work: &'static str, size: u32, kib: f64) -> Row {
     Row { rss_kib: Some(kib), ..Row::of(work, SUBJECT, size, 1) }
-}
-
-/// Makes `size` endpoints, each in a sandbox of its own and with a published port.
-async fn populate(api: &Api, size: u32) -> Result<(), Status> {
-    for index in 0..size {
-        let network = format!("full{}", index / PER_NETWORK);
-        if index % PER_NETWORK == 0 {
-            let subnet = format!("10.{}.0.0/16", 100 + index / PER_NETWORK);
-            api.create_network(&network, ask::network(&[&subnet])).await?;
-        }
-        let sandbox = format!("s{index}");
-        api.create_sandbox(&sandbox).await?;
-        api.connect(&network, &sandbox, ask::publish(&[ask::tcp(10_000 + index, 80)])).await?;
-    }
-    Ok(())
 }
 
 /// Connects sandbox after sandbox, and then disconnects them.
@@ -118,26 +104,69 @@ async fn networks(api: &Api, size: u32) -> Result<Vec<Row>, Status> {
     Ok(rows_of(size, [("create network", on), ("delete network", off)]))
 }
 
-/// How many connects a second, several at a time.
-async fn together(api: &Api, size: u32) -> Result<Row, Status> {
-    let names: Vec<String> = (0..ROUNDS).map(|index| format!("q{index}")).collect();
-    for name in &names {
-        api.create_sandbox(name).await?;
+/// How many a second, by 16 clients with a call for each and in one stream.
+async fn together(api: &Api, size: u32) -> Result<Vec<Row>, Status> {
+    let names: Vec<String> = (0..MANY).map(|index| format!("q{index}")).collect();
+    crowd::sandboxes(api, &names).await?;
+    for index in 0..MANY / OF_MANY {
+        let subnet = format!("10.{}.0.0/16", 202 + index);
+        api.create_network(&format!("many{index}"), ask::network(&[&subnet])).await?;
     }
+    let clients = api.clone();
+    let connect = move |name: String| {
+        let api = clients.clone();
+        async move { api.connect(&of(&name), &name, ask::publish(&[ask::tcp(0, 80)])).await.map(drop) }
+    };
+    let clients = api.clone();
+    let disconnect = move |name: String| {
+        let api = clients.clone();
+        async move { api.disconnect(&of(&name), &name).await }
+    };
+    let on = second(crowd::together(&names, connect)).await?;
+    let off = second(crowd::together(&names, disconnect)).await?;
+    let requests = names.iter().map(|name| ConnectRequest {
+        network: of(name),
+        sandbox: name.clone(),
+        spec: Some(ask::publish(&[ask::tcp(0, 80)])),
+        ..ConnectRequest::default()
+    });
+    let stream_on = second(crowd::connected(api, requests.collect())).await?;
+    let stream_off = second(disconnected(api, &names)).await?;
+    let row = |work, rate| Row { qps: Some(rate), ..Row::of(work, SUBJECT, size, MANY as usize) };
+    Ok(vec![
+        row("connect, 16 at a time", on),
+        row("disconnect, 16 at a time", off),
+        row("connect, one stream", stream_on),
+        row("disconnect, one stream", stream_off),
+    ])
+}
+
+/// The network of one of the many.
+fn of(name: &str) -> String {
+    let number: u32 = name.trim_start_matches('q').parse().unwrap_or(0);
+    format!("many{}", number / OF_MANY)
+}
+
+async fn disconnected(api: &Api, names: &[String]) -> Result<(), Status> {
+    let requests: Vec<_> = names
+        .iter()
+        .map(|name| DisconnectRequest {
+            network: of(name),
+            sandbox: name.clone(),
+            ..DisconnectRequest::default()
+        })
+        .collect();
+    let mut endpoints = api.endpoints.clone();
+    let mut answers = endpoints.disconnect_many(tokio_stream::iter(requests)).await?.into_inner();
+    while let Some(answer) = answers.next().await {
+        answer?;
+    }
+    Ok(())
+}
+
+/// How many of [`MANY`] a second.
+async fn second(work: impl Future<Output = Result<(), Status>>) -> Result<f64, Status> {
     let begun = Instant::now();
-    let mut tasks = tokio::task::JoinSet::new();
-    for chunk in names.chunks(ROUNDS.div_ceil(AT_A_TIME)) {
-        let (api, chunk) = (api.clone(), chunk.to_vec());
-        tasks.spawn(async move {
-            for name in chunk {
-                api.connect("bench", &name, ask::publish(&[ask::tcp(0, 80)])).await?;
-            }
-            Ok::<(), Status>(())
-        });
-    }
-    while let Some(done) = tasks.join_next().await {
-        done.map_err(|error| Status::internal(error.to_string()))??;
-    }
-    let qps = f64_of(ROUNDS as u64) / begun.elapsed().as_secs_f64();
-    Ok(Row { qps: Some(qps), ..Row::of("connect 1 port, 16 at once", SUBJECT, size, ROUNDS) })
+    work.await?;
+    Ok(f64::from(MANY) / begun.elapsed().as_secs_f64())
 }

@@ -2,12 +2,13 @@
 
 use std::net::UdpSocket;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use postern_proto::v1::{EndpointSpec, UpdateEndpointRequest};
-use postern_tests::{Netns, World, ask};
+use postern_tests::{Netns, World, ask, dns};
 use tonic::Status;
 
+use crate::crowd::in_world;
 use crate::dnsperf::Asked;
 use crate::row::Row;
 use crate::{dnsperf, others};
@@ -30,10 +31,10 @@ pub(crate) fn measure(aardvark: Option<&Path>, sizes: &[u32]) -> Vec<Row> {
     let mut rows = compare(aardvark);
     for size in sizes {
         println!("changes at {size} names ...");
-        rows.extend(in_world(async |world| changes(world, *size).await));
+        rows.extend(in_world(&[], async |world| changes(world, *size).await));
     }
     println!("memory ...");
-    rows.extend(in_world(async |world| memory(world).await));
+    rows.extend(in_world(&[], async |world| memory(world).await));
     rows
 }
 
@@ -43,18 +44,13 @@ fn compare(aardvark: Option<&Path>) -> Vec<Row> {
     let mut rounds: [Vec<Asked>; 3] = Default::default();
     for round in 1..=ROUNDS_OF_ALL {
         println!("{NAMES} names, round {round} of {ROUNDS_OF_ALL} ...");
-        rounds[0].push(in_world(async |world| questions(world).await));
+        rounds[0].push(in_world(&[], async |world| questions(world).await));
         rounds[1].push(others::dnsmasq(NAMES));
         rounds[2].extend(aardvark.map(|program| others::aardvark(program, NAMES)));
     }
     let subjects = [SUBJECT, others::DNSMASQ, others::AARDVARK];
     let asked = subjects.into_iter().zip(rounds).filter(|(_, rounds)| !rounds.is_empty());
     asked.flat_map(|(subject, rounds)| dnsperf::rows(subject, NAMES, rounds)).collect()
-}
-
-fn in_world<T: Send>(work: impl AsyncFnOnce(&World) -> Result<T, Status> + Send) -> T {
-    let done = World::run_with(&["--log-level=warn"], async |world| work(world).await);
-    done.unwrap_or_else(|status| panic!("the daemon refused: {status}"))
 }
 
 async fn network(world: &World) -> Result<Netns, Status> {
@@ -107,7 +103,7 @@ async fn changes(world: &World, size: u32) -> Result<Vec<Row>, Status> {
         };
         let begun = Instant::now();
         world.api.endpoints.clone().update(request).await?;
-        assert!(is_known(&socket, &alias), "{alias} is not known");
+        assert!(dns::knows(&socket, &alias), "{alias} is not known");
         renamed.push(begun.elapsed());
     }
     for round in 0..ROUNDS {
@@ -115,28 +111,13 @@ async fn changes(world: &World, size: u32) -> Result<Vec<Row>, Status> {
         world.api.create_sandbox(&name).await?;
         let begun = Instant::now();
         world.api.connect("bench", &name, ask::endpoint()).await?;
-        assert!(is_known(&socket, &name), "{name} is not known");
+        assert!(dns::knows(&socket, &name), "{name} is not known");
         joined.push(begun.elapsed());
     }
     Ok(vec![
         Row::of_times("alias changed and told", SUBJECT, size, renamed),
         Row::of_times("endpoint connected and told", SUBJECT, size, joined),
     ])
-}
-
-/// Asks once, with one label of the name (RFC 1035 §4.1.2), and looks whether the answer
-/// has one.
-fn is_known(socket: &UdpSocket, name: &str) -> bool {
-    let mut question = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    question.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
-    question.extend_from_slice(name.as_bytes());
-    question.extend_from_slice(&[0, 0, 1, 0, 1]);
-    let mut answer = [0; 512];
-    let told = socket
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .and_then(|()| socket.send_to(&question, (RESOLVER, 53)))
-        .and_then(|_| socket.recv(&mut answer));
-    told.is_ok() && answer.get(6..8) == Some(&[0, 1])
 }
 
 async fn memory(world: &World) -> Result<Vec<Row>, Status> {

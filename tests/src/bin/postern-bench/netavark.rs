@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::row::Row;
 use crate::stage;
 
-const SUBJECT: &str = "netavark";
+pub(crate) const SUBJECT: &str = "netavark";
 const ROUNDS: u32 = 20;
 
 /// How many containers there are already. More take it minutes to set up.

@@ -1,23 +1,21 @@
 //! Policies: what a change of them costs, and what they cost a packet.
 
-use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use postern_proto::v1::{EndpointSpec, PolicySpec, UpdateEndpointRequest};
 use postern_tests::{Netns, World, ask, labels};
 use tonic::Status;
 
+use crate::crowd::{in_world, populate};
 use crate::row::{Row, timed};
+use crate::traffic::{self, round_trips};
 
 const SUBJECT: &str = "postern";
 const ROUNDS: usize = 100;
-/// Endpoints of one network; a bridge has 1,023 ports.
-const PER_NETWORK: u32 = 900;
 /// Policies that an endpoint enters at once.
 const ENTERED: u32 = 100;
 /// Policies of the packet's path and of the start.
 const MANY: u32 = 1000;
-const ROUND_TRIPS: usize = 20_000;
 
 /// Measures changes at each of `sizes` endpoints, then packets and a start at the largest.
 pub(crate) fn measure(sizes: &[u32]) -> Vec<Row> {
@@ -25,31 +23,11 @@ pub(crate) fn measure(sizes: &[u32]) -> Vec<Row> {
     let mut rows = Vec::new();
     for size in sizes {
         println!("changes at {size} endpoints ...");
-        rows.extend(in_world(async |world| changes(world, *size).await));
+        rows.extend(in_world(&[], async |world| changes(world, *size).await));
     }
     println!("packets, and a start, at {largest} endpoints ...");
-    rows.extend(in_world(async |world| packets(world, largest).await));
+    rows.extend(in_world(&[], async |world| packets(world, largest).await));
     rows
-}
-
-fn in_world<T: Send>(work: impl AsyncFnOnce(&mut World) -> Result<T, Status> + Send) -> T {
-    let done = World::run_with(&["--log-level=warn"], async |world| work(world).await);
-    done.unwrap_or_else(|status| panic!("the daemon refused: {status}"))
-}
-
-/// Makes `size` endpoints in sandboxes of their own, ten to a group.
-async fn populate(world: &World, size: u32) -> Result<(), Status> {
-    for index in 0..size {
-        let network = format!("full{}", index / PER_NETWORK);
-        if index % PER_NETWORK == 0 {
-            let subnet = format!("10.{}.0.0/16", 100 + index / PER_NETWORK);
-            world.api.create_network(&network, ask::network(&[&subnet])).await?;
-        }
-        let sandbox = format!("s{index}");
-        world.api.create_sandbox(&sandbox).await?;
-        world.api.connect(&network, &sandbox, grouped(index / 10)).await?;
-    }
-    Ok(())
 }
 
 fn grouped(group: u32) -> EndpointSpec {
@@ -62,7 +40,7 @@ fn pair(subject: &str, peer: &str, port: u32) -> PolicySpec {
 }
 
 async fn changes(world: &World, size: u32) -> Result<Vec<Row>, Status> {
-    populate(world, size).await?;
+    populate(&world.api, 0..size, |n| grouped(n / 10)).await?;
     for n in 0..ENTERED {
         let peer = ask::peer(&[("app", &format!("g{}", n % (size / 10).max(1)))]);
         let rule = ask::accept(vec![peer], 1000 + n);
@@ -131,7 +109,7 @@ async fn packets(world: &mut World, size: u32) -> Result<Vec<Row>, Status> {
         world.api.apply_policy(server, all).await?;
     }
     trips(world, &ends, ["neighbours, own policy", "networks, own policy"], &mut rows).await?;
-    populate(world, size).await?;
+    populate(&world.api, 0..size, |n| grouped(n / 10)).await?;
     // The two rows of starts differ by what policies cost; the rest is the endpoints'.
     rows.push(started(world, "start, few policies", size).await);
     let groups = (size / 10).max(1);
@@ -165,38 +143,10 @@ async fn trips(
     for (work, server) in [(near, &ends[1]), (far, &ends[3])] {
         let endpoint = world.api.endpoint(&server.1).await?;
         let ip = endpoint.ipv4_address.split('/').next().unwrap_or_default().to_owned();
-        rows.push(Row::of_times(work, SUBJECT, 4, round_trips(client, &server.0, &ip)));
+        let server = traffic::socket(&server.0, 0);
+        let to = traffic::address(&ip, traffic::port(&server));
+        let times = round_trips(&traffic::socket(client, 0), &server, to);
+        rows.push(Row::of_times(work, SUBJECT, 4, times));
     }
     Ok(())
-}
-
-/// One packet there and back, again and again, from one thread: what the kernel takes for
-/// both ways.
-fn round_trips(client: &Netns, server: &Netns, ip: &str) -> Vec<Duration> {
-    let bind = |netns: &Netns| {
-        let socket = netns.enter(|| UdpSocket::bind("0.0.0.0:0"));
-        socket.unwrap_or_else(|error| panic!("a socket: {error}"))
-    };
-    let (client, server) = (bind(client), bind(server));
-    let port = server.local_addr().map_or(0, |address| address.port());
-    let to = SocketAddr::new(ip.parse().unwrap_or_else(|e| panic!("{ip}: {e}")), port);
-    let mut buffer = [0; 64];
-    let mut trip = || -> std::io::Result<Duration> {
-        let begun = Instant::now();
-        client.send_to(b"?", to)?;
-        let (length, from) = server.recv_from(&mut buffer)?;
-        server.send_to(&buffer[..length], from)?;
-        client.recv_from(&mut buffer)?;
-        Ok(begun.elapsed())
-    };
-    for socket in [&client, &server] {
-        let limited = socket.set_read_timeout(Some(Duration::from_secs(5)));
-        limited.unwrap_or_else(|error| panic!("a socket: {error}"));
-    }
-    let mut times = Vec::new();
-    for _ in 0..ROUND_TRIPS {
-        times.push(trip().unwrap_or_else(|error| panic!("no answer from {to}: {error}")));
-    }
-    // The first ones find neighbours and warm caches.
-    times.split_off(ROUND_TRIPS / 10)
 }

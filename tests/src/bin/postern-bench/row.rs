@@ -28,6 +28,8 @@ pub(crate) struct Row {
     pub(crate) qps: Option<f64>,
     /// Resident memory.
     pub(crate) rss_kib: Option<f64>,
+    /// Packets that did not arrive.
+    pub(crate) lost: Option<usize>,
 }
 
 /// Notes how long a call took.
@@ -72,6 +74,7 @@ impl Row {
             p99: None,
             qps: None,
             rss_kib: None,
+            lost: None,
         }
     }
 
@@ -89,6 +92,7 @@ impl Row {
             p99: object["p99_ms"].as_f64(),
             qps: object["qps"].as_f64(),
             rss_kib: object["rss_kib"].as_f64(),
+            lost: object["lost"].as_u64().and_then(|lost| usize::try_from(lost).ok()),
         })
     }
 
@@ -108,6 +112,9 @@ impl Row {
                 object[key] = json!(value);
             }
         }
+        if let Some(lost) = self.lost {
+            object["lost"] = json!(lost);
+        }
         object
     }
 }
@@ -118,19 +125,18 @@ pub(crate) fn read(text: &str) -> Option<Vec<Row>> {
     array.as_array()?.iter().map(Row::read).collect()
 }
 
-/// The rows as an array of objects.
-pub(crate) fn json(bench: &str, rows: &[Row]) -> String {
-    let array = Value::Array(rows.iter().map(|row| row.object(bench)).collect());
-    format!("{array:#}\n")
+/// The rows of several benchmarks as an array of objects.
+pub(crate) fn json(run: &[(String, Vec<Row>)]) -> String {
+    let rows = run.iter().flat_map(|(bench, rows)| rows.iter().map(|row| row.object(bench)));
+    format!("{:#}\n", Value::Array(rows.collect()))
 }
 
-/// The rows as a table; `ratio` is the median against the first row of the same work and
-/// subject, so that a cost that does not grow reads 1.0.
-pub(crate) fn table(rows: &[Row]) -> String {
-    let mut text = format!(
-        "{:<30}{:<14}{:>7}{:>8}{:>10}{:>10}{:>10}{:>7}{:>9}{:>10}\n",
-        "WORK", "SUBJECT", "SIZE", "N", "P50 ms", "P95 ms", "P99 ms", "RATIO", "QPS", "RSS KiB"
-    );
+const HEADS: [&str; 10] =
+    ["WORK", "SUBJECT", "SIZE", "N", "P50 ms", "P95 ms", "P99 ms", "GROWTH", "PER S", "OTHER"];
+
+/// A row's cells. Growth is the median against the first row of the same work and subject,
+/// so that a cost that does not grow reads 1.000.
+fn cells(row: &Row, rows: &[Row]) -> [String; 10] {
     let number = |value: Option<f64>, digits: usize| match value {
         Some(value) => format!("{value:.digits$}"),
         None => "-".to_owned(),
@@ -139,25 +145,48 @@ pub(crate) fn table(rows: &[Row]) -> String {
     let time = |value: Option<f64>| {
         number(value, if value.is_some_and(|value| value < 0.1) { 5 } else { 3 })
     };
-    for row in rows {
-        let same = |other: &&Row| other.work == row.work && other.subject == row.subject;
-        let first = rows.iter().find(same).and_then(|first| first.p50);
-        let ratio = row.p50.zip(first).map(|(now, first)| now / first);
+    let same = |other: &&Row| other.work == row.work && other.subject == row.subject;
+    let first = rows.iter().find(same).and_then(|first| first.p50);
+    let other = match (row.rss_kib, row.lost) {
+        (Some(kib), _) => format!("{kib:.1} KiB"),
+        (None, Some(lost)) => format!("{lost} lost"),
+        (None, None) => "-".to_owned(),
+    };
+    [
+        row.work.to_string(),
+        row.subject.to_string(),
+        row.size.to_string(),
+        row.n.to_string(),
+        time(row.p50),
+        time(row.p95),
+        time(row.p99),
+        number(row.p50.zip(first).map(|(now, first)| now / first), 3),
+        number(row.qps, 0),
+        other,
+    ]
+}
+
+/// The rows as a table for a terminal.
+pub(crate) fn table(rows: &[Row]) -> String {
+    let all = std::iter::once(HEADS.map(str::to_owned)).chain(rows.iter().map(|r| cells(r, rows)));
+    all.fold(String::new(), |mut text, line| {
+        let [work, subject, rest @ ..] = line;
         // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "{:<30}{:<14}{:>7}{:>8}{:>10}{:>10}{:>10}{:>7}{:>9}{:>10}",
-            row.work,
-            row.subject,
-            row.size,
-            row.n,
-            time(row.p50),
-            time(row.p95),
-            time(row.p99),
-            number(ratio, 3),
-            number(row.qps, 0),
-            number(row.rss_kib, 1)
-        );
+        let _ = write!(text, "{work:<32}{subject:<14}");
+        for cell in rest {
+            let _ = write!(text, "{cell:>11}");
+        }
+        text.push('\n');
+        text
+    })
+}
+
+/// The rows as a table for a page.
+pub(crate) fn markdown(rows: &[Row]) -> String {
+    let mut text = format!("| {} |\n", HEADS.join(" | ").to_lowercase());
+    text.push_str("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
+    for row in rows {
+        let _ = writeln!(text, "| {} |", cells(row, rows).join(" | "));
     }
     text
 }
@@ -179,12 +208,14 @@ mod tests {
     fn rows_are_told_as_objects() {
         let times = vec![Duration::from_millis(2), Duration::from_millis(4)];
         let rows = [Row::of_times("connect", "postern", 10, times)];
-        let parsed: Value = serde_json::from_str(&json("attach", &rows)).unwrap();
+        let run = [("attach".to_owned(), rows.to_vec())];
+        let parsed: Value = serde_json::from_str(&json(&run)).unwrap();
         assert_eq!(parsed[0]["p50_ms"], 2.0);
         assert_eq!(parsed[0]["size"], 10);
         assert!(parsed[0].get("qps").is_none());
         assert!(table(&rows).contains("1.000"));
-        let text = json("attach", &rows);
-        assert_eq!(json("attach", &read(&text).unwrap()), text);
+        let text = json(&run);
+        assert_eq!(json(&[("attach".to_owned(), read(&text).unwrap())]), text);
+        assert!(markdown(&rows).lines().nth(2).unwrap().starts_with("| connect | postern | 10 |"));
     }
 }

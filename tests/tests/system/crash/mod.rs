@@ -30,6 +30,9 @@ fn setting(name: &str, default: u64) -> u64 {
     given.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: {text}")))
 }
 
+/// Descriptors that come and go: connections, threads' sockets.
+const SPARE: usize = 8;
+
 /// What a run has come to.
 #[derive(Debug, Default)]
 struct Tally {
@@ -207,5 +210,11 @@ impl Run<'_> {
         self.scene.strike(self.world).await;
         self.world.assert_only_predefined().await;
         self.world.assert_no_strays().await;
+        self.world.assert_no_flow_of("10.");
+        // As many as one has that never had anything else.
+        let descriptors = self.world.daemon().descriptors();
+        self.world.restart().await;
+        let fresh = self.world.daemon().descriptors();
+        assert!(descriptors <= fresh + SPARE, "{descriptors} descriptors, and {fresh} at a start");
     }
 }
