@@ -38,15 +38,15 @@ pub fn dig(sandbox: &Netns, question: &str) -> Told {
 }
 
 /// Whether the resolver of the sandbox that a socket is in knows an address of a name of
-/// one label: a question with one (RFC 1035 §4.1.2), waited for up to 5 s.
-pub fn knows(socket: &UdpSocket, name: &str) -> bool {
+/// one label: a question with one (RFC 1035 §4.1.2), waited for so long.
+pub fn knows(socket: &UdpSocket, name: &str, patience: Duration) -> bool {
     let mut question = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     question.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
     question.extend_from_slice(name.as_bytes());
     question.extend_from_slice(&[0, 0, 1, 0, 1]);
     let mut answer = [0; 512];
     let told = socket
-        .set_read_timeout(Some(Duration::from_secs(5)))
+        .set_read_timeout(Some(patience))
         .and_then(|()| socket.send_to(&question, ("127.0.0.11", 53)))
         .and_then(|_| socket.recv(&mut answer));
     told.is_ok() && answer.get(6..8) == Some(&[0, 1])

@@ -103,7 +103,7 @@ async fn client(api: Api, number: u32, until: Instant) -> Result<Vec<Duration>, 
         let name = sandbox.clone();
         let known = spawn_blocking(move || {
             let socket = Netns::open(path).enter(|| UdpSocket::bind("127.0.0.1:0"));
-            dns::knows(&socket.unwrap(), &name)
+            dns::knows(&socket.unwrap(), &name, Duration::from_secs(5))
         });
         assert!(known.await.unwrap(), "{sandbox} is not told its own name");
         api.delete_policy(&policy).await?;

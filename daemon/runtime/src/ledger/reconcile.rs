@@ -8,7 +8,7 @@ use postern_kernel::Kernel;
 use postern_model::id::SandboxId;
 use postern_model::plan::{NamespaceRef, Plan, Step};
 use postern_model::refusal::{Class, Refusal};
-use postern_model::resource::{Key, Resource, ResourceSet};
+use postern_model::resource::{Element, Key, Resource, ResourceSet};
 use postern_model::sandbox::Sandbox;
 use postern_model::topology::Topology;
 use postern_planner::policy::Compiler;
@@ -213,7 +213,26 @@ impl<K: Kernel> Core<K> {
         let done = Plan { rules: true, ..Plan::default() };
         let applied = self.kernel.apply(&done).await;
         applied.map_err(|error| outcome::of_apply(&error))?;
+        self.refill().await;
         Ok(Repairs { done, failed: Vec::new() })
+    }
+
+    /// Puts every element back that should be, before anything is compared: a ruleset that
+    /// was flushed is most often empty, and until it is filled nobody is reached.
+    async fn refill(&self) {
+        let elements: Vec<Element> = {
+            let state = self.state();
+            let whole = parts(state.topology(), state.policies(), &BTreeSet::new()).whole();
+            let element = |(_, resource): (&Key, &Resource)| match resource {
+                Resource::Element(element) => Some(element.clone()),
+                _ => None,
+            };
+            whole.iter().filter_map(element).collect()
+        };
+        // One that is there with another value has all refused; then the comparison does it.
+        if let Err(error) = self.kernel.submit(&[], &elements).done().await {
+            tracing::debug!(error = outcome::chain(&error), "elements are put back one by one");
+        }
     }
 
     async fn repair_sandbox(

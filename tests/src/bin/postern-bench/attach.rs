@@ -74,8 +74,8 @@ async fn apart(
     Ok(rows_of(size, [("connect 1 port", on), ("disconnect 1 port", off)]))
 }
 
-/// Connects and disconnects one sandbox over and over: every connect finds the
-/// interface's name still taken by the link before it, and has to wait for its deletion.
+/// Connects and disconnects one sandbox over and over: every connect comes while the link
+/// before it is still being deleted.
 async fn again(
     api: &Api,
     size: u32,

@@ -2,7 +2,7 @@
 
 use std::net::UdpSocket;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use postern_proto::v1::{EndpointSpec, UpdateEndpointRequest};
 use postern_tests::{Netns, World, ask, dns};
@@ -24,6 +24,7 @@ const ROUNDS: u32 = 100;
 const ROUNDS_OF_ALL: u32 = 3;
 /// Sandboxes by which memory is measured.
 const SANDBOXES: u32 = 500;
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Measures the daemon and the others with the same names; then changes, at each of `sizes`
 /// names.
@@ -103,7 +104,7 @@ async fn changes(world: &World, size: u32) -> Result<Vec<Row>, Status> {
         };
         let begun = Instant::now();
         world.api.endpoints.clone().update(request).await?;
-        assert!(dns::knows(&socket, &alias), "{alias} is not known");
+        assert!(dns::knows(&socket, &alias, PATIENCE), "{alias} is not known");
         renamed.push(begun.elapsed());
     }
     for round in 0..ROUNDS {
@@ -111,7 +112,7 @@ async fn changes(world: &World, size: u32) -> Result<Vec<Row>, Status> {
         world.api.create_sandbox(&name).await?;
         let begun = Instant::now();
         world.api.connect("bench", &name, ask::endpoint()).await?;
-        assert!(dns::knows(&socket, &name), "{name} is not known");
+        assert!(dns::knows(&socket, &name, PATIENCE), "{name} is not known");
         joined.push(begun.elapsed());
     }
     Ok(vec![

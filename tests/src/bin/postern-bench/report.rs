@@ -13,9 +13,12 @@ const CHAPTERS: &[(&str, &str)] = &[
     (
         "attach",
         "Connecting, disconnecting, networks. Every endpoint has a sandbox of its own and a \
-         published port. *again* is one sandbox over and over, which has to wait for the deletion \
-         of its former link. Docker is asked over its socket and starts no proxy processes; \
-         netavark and the CNI plugins are run as podman and containerd run them.",
+         published port. *again* is one sandbox over and over. Docker is asked over its socket and starts no proxy processes; \
+         netavark and the CNI plugins are run as podman and containerd run them. *A bare pair* is \
+         a part of a connect without anybody around it: two messages to a kernel in which nobody \
+         listens. What a connect grows by beyond that is mostly the kernel's time too (a profile \
+         shows the search through the numbers of all namespaces, `peernet2id`, for every message \
+         about a link to another one), and not yet accounted for in full.",
     ),
     ("gateway", "Packets (there and back, one thread) and connections, in a world that grows."),
     (

@@ -76,3 +76,12 @@ pub(crate) fn connections(
         times.split_off(CONNECTIONS / 10)
     })
 }
+
+/// Throws away what has come to a socket.
+pub(crate) fn empty(socket: &UdpSocket) {
+    let emptied = socket.set_nonblocking(true).and_then(|()| {
+        while socket.recv(&mut [0; 64]).is_ok() {}
+        socket.set_nonblocking(false)
+    });
+    emptied.unwrap_or_else(|error| panic!("a socket: {error}"));
+}
