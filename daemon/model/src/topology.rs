@@ -3,6 +3,8 @@
 //! A change is applied here and written to the store as one; both read the same data,
 //! so that memory and disk cannot disagree.
 
+mod inverse;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
@@ -229,55 +231,6 @@ impl Topology {
         let policies = self.policies.values().cloned().map(Box::new).map(Put::Policy);
         let drivers = self.drivers.values().cloned().map(Box::new).map(Put::Driver);
         networks.chain(sandboxes).chain(endpoints).chain(policies).chain(drivers).collect()
-    }
-
-    /// What takes these records back to how they are, where they were put since. An address
-    /// that was nobody's rests: somebody may have been told of it.
-    pub fn inverse(&self, puts: &[Put], now: Timestamp) -> Vec<Put> {
-        puts.iter().flat_map(|put| self.before(put, now)).collect()
-    }
-
-    fn before(&self, put: &Put, now: Timestamp) -> Vec<Put> {
-        let network = |id: NetworkId| match self.network(id).cloned() {
-            Some(old) => Put::Network(old),
-            None => Put::NetworkGone(id),
-        };
-        let lease = |id: NetworkId, address: IpAddr| {
-            let old = self.lease(id, address).cloned();
-            Put::Lease(id, address, old.unwrap_or(Lease::Resting(now)))
-        };
-        vec![match put {
-            Put::Network(new) => network(new.id),
-            Put::NetworkGone(id) => {
-                let leases = self.leases(*id).map(|(address, _)| lease(*id, address));
-                return std::iter::once(network(*id)).chain(leases).collect();
-            }
-            Put::Sandbox(Sandbox { id, .. }) | Put::SandboxGone(id) => {
-                self.sandbox(*id).cloned().map_or(Put::SandboxGone(*id), Put::Sandbox)
-            }
-            Put::Endpoint(new) => self.endpoint_before(new.id),
-            Put::EndpointGone(id) => self.endpoint_before(*id),
-            Put::Policy(new) => self.policy_before(new.id),
-            Put::PolicyGone(id) => self.policy_before(*id),
-            Put::Driver(new) => self.driver_before(&new.name),
-            Put::DriverGone(name) => self.driver_before(name),
-            Put::Lease(id, address, _) | Put::LeaseGone(id, address) => lease(*id, *address),
-            Put::EventGone(_) | Put::RequestGone(_) => return Vec::new(),
-        }]
-    }
-
-    fn endpoint_before(&self, id: EndpointId) -> Put {
-        let old = self.endpoint(id).cloned().map(Box::new);
-        old.map_or(Put::EndpointGone(id), Put::Endpoint)
-    }
-
-    fn policy_before(&self, id: PolicyId) -> Put {
-        self.policy(id).cloned().map(Box::new).map_or(Put::PolicyGone(id), Put::Policy)
-    }
-
-    fn driver_before(&self, name: &Name) -> Put {
-        let old = self.driver(name.as_str()).cloned().map(Box::new);
-        old.map_or_else(|| Put::DriverGone(name.clone()), Put::Driver)
     }
 
     fn forget_sandbox(&mut self, id: SandboxId) {

@@ -36,3 +36,5 @@ mod fixture;
 mod macvlan_tests;
 #[cfg(test)]
 mod naming_tests;
+#[cfg(test)]
+mod topology_tests;

@@ -1,9 +1,15 @@
 //! What fails midway leaves nothing behind.
 
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
 use postern_proto::v1::EndpointSpec;
 use postern_tests::command::sh;
 use postern_tests::{Refusal, World, ask};
 use tonic::Code;
+
+/// How long the kernel may take to follow what was taken back.
+const REPAIR_LIMIT: Duration = Duration::from_secs(10);
 
 fn called(interface: &str) -> EndpointSpec {
     EndpointSpec {
@@ -25,7 +31,7 @@ fn an_interface_name_taken_inside_undoes_the_whole_connection() {
             refusal.assert(Code::FailedPrecondition, "spec.interface_name");
             assert_eq!(world.snapshot().await, before);
         }
-        assert!(std::net::TcpListener::bind(("0.0.0.0", 8080)).is_ok(), "the port is held");
+        assert!(TcpListener::bind(("0.0.0.0", 8080)).is_ok(), "the port is held");
         world.assert_agrees().await;
         inside.sh("ip link del front");
         // The address was not used up either.
@@ -92,5 +98,44 @@ fn a_full_bridge_refuses_one_more_port() {
         let refusal = Refusal::expect(world.api.connect("blue", "late", called("eth0")).await);
         refusal.assert(Code::ResourceExhausted, "");
         assert_eq!(world.snapshot().await, before);
+    });
+}
+
+#[test]
+fn what_the_disk_refuses_is_as_it_was() {
+    World::run(async |world| {
+        world.api.create_network("blue", ask::network(&["10.1.0.0/24"])).await.unwrap();
+        world.api.create_sandbox("a").await.unwrap();
+        world.api.create_sandbox("b").await.unwrap();
+        world.api.connect("blue", "a", ask::publish(&[ask::tcp(8080, 80)])).await.unwrap();
+        // The pair itself may be another one by then: it was gone when the disk refused.
+        let before = world.api.list_endpoints().await.unwrap();
+        let attempts = ["store.commit", "store.flush"].map(|place| [(place, true), (place, false)]);
+        for (place, deletes) in attempts.into_iter().flatten() {
+            world.kill9();
+            world.try_start(&format!("{place}=1*return(EIO)")).await.unwrap();
+            let refusal = if deletes {
+                Refusal::expect(world.api.disconnect("blue", "a").await)
+            } else {
+                let other = ask::publish(&[ask::tcp(9090, 80)]);
+                Refusal::expect(world.api.connect("blue", "b", other).await)
+            };
+            refusal.assert(Code::Internal, "");
+            let begun = Instant::now();
+            while !world.api.drift().await.unwrap().is_empty() {
+                assert!(begun.elapsed() < REPAIR_LIMIT, "{place}: the kernel does not follow");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let bound = [8080, 9090].map(|port| TcpListener::bind(("0.0.0.0", port)).is_ok());
+            assert_eq!(bound, [false, true], "{place}: the ports that are held");
+            world.assert_agrees().await;
+            assert_eq!(world.api.list_endpoints().await.unwrap(), before);
+            world.restart().await;
+            world.assert_agrees().await;
+            assert_eq!(world.api.list_endpoints().await.unwrap(), before);
+        }
+        world.api.disconnect("blue", "a").await.unwrap();
+        world.api.connect("blue", "b", called("eth0")).await.unwrap();
+        world.assert_agrees().await;
     });
 }

@@ -10,7 +10,7 @@ use super::Executor;
 use crate::error::ApplyError;
 use crate::mark;
 use crate::reaper::Retired;
-use crate::rtnl::{LinkKind, LinkRecord, NetlinkError};
+use crate::rtnl::{LinkRecord, NetlinkError};
 
 impl Executor<'_> {
     /// Makes a pair with both ends up. If that fails half-way, nothing is left of it.
@@ -35,7 +35,7 @@ impl Executor<'_> {
         let ipv6 = self.means.features.ipv6;
         self.silence(veth)?;
         let (host, index) = self.link(Place::Host, &veth.name)?;
-        host.socket.set_veth(index, veth, ipv6).map_err(ApplyError::netlink(&veth.name))?;
+        host.socket.set_veth(index, veth).map_err(ApplyError::netlink(&veth.name))?;
         let (sandbox, index) = self.link(Place::Sandbox(veth.sandbox), &veth.interface)?;
         let started = sandbox.socket.start_interface(index, ipv6);
         started.map_err(ApplyError::netlink(&veth.interface))?;
@@ -99,7 +99,8 @@ impl Executor<'_> {
     pub(super) fn update_veth(&mut self, veth: &Veth) -> Result<(), ApplyError> {
         let ipv6 = self.means.features.ipv6;
         let Some(found) = self.find_veth(veth)? else { return Err(missing(&veth.name)) };
-        let set = self.host.socket.set_veth(found.index, veth, ipv6);
+        self.silence(veth)?;
+        let set = self.host.socket.set_veth(found.index, veth);
         set.map_err(ApplyError::netlink(&veth.name))?;
         let (sandbox, index) = self.link(Place::Sandbox(veth.sandbox), &veth.interface)?;
         let socket = &mut sandbox.socket;
@@ -136,8 +137,7 @@ impl Executor<'_> {
         site.forget(&veth.interface);
         let Ok(Some(end)) = site.socket.link(veth.interface.as_str()) else { return false };
         // Somebody may have moved it away and put his own in its place.
-        let is_other = |link: &LinkRecord, of: &LinkRecord| matches!(link.kind, LinkKind::Veth { peer, .. } if peer == of.index);
-        if !is_other(&end, found) || !is_other(found, &end) {
+        if !(end.leads_to(found.index) && found.leads_to(end.index)) {
             return false;
         }
         let renamed = site.socket.rename(end.index, &format!("gone{}", end.index));

@@ -73,6 +73,11 @@ impl LinkRecord {
         matches!(self.kind, LinkKind::Bridge { .. })
     }
 
+    /// Whether it is an end of a pair whose other end has this index.
+    pub(crate) fn leads_to(&self, index: u32) -> bool {
+        matches!(self.kind, LinkKind::Veth { peer, .. } if peer == index)
+    }
+
     fn read(message: LinkMessage) -> Self {
         let mut record = Self {
             index: message.header.index,
@@ -225,18 +230,8 @@ impl Socket {
     }
 
     /// Gives the host's end its mark and its properties, and brings it up.
-    ///
-    /// With IPv6 it gets no link-local address: it is a port, and speaks for nobody.
-    pub(crate) fn set_veth(
-        &mut self,
-        index: u32,
-        veth: &Veth,
-        ipv6: bool,
-    ) -> Result<(), NetlinkError> {
-        let mut link = port(index, veth.hairpin).alias(mark::alias(veth.owner)).mtu(veth.mtu).up();
-        if ipv6 {
-            link = link.append_extra_attribute(no_link_local());
-        }
+    pub(crate) fn set_veth(&mut self, index: u32, veth: &Veth) -> Result<(), NetlinkError> {
+        let link = port(index, veth.hairpin).alias(mark::alias(veth.owner)).mtu(veth.mtu).up();
         self.new_link(link.build(), Mode::Change)
     }
 

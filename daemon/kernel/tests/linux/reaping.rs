@@ -12,8 +12,8 @@ use postern_model::plan::Step;
 use postern_model::resource::{Place, Resource};
 
 use crate::host::{
-    SANDBOXES, address, bridge, everything, ip, links, name, on_a_host, open, route, sandbox, set,
-    veth,
+    SANDBOXES, address, bridge, everything, ip, ip_in, links, name, on_a_host, open, route,
+    sandbox, set, veth,
 };
 
 #[test]
@@ -36,6 +36,21 @@ fn a_name_can_be_used_again_at_once() {
         host.delete(std::slice::from_ref(&first)).await.unwrap();
         assert_eq!(host.observe().await, set(&base));
         host.create(&[first]).await.unwrap();
+    });
+}
+
+#[test]
+fn somebody_elses_interface_keeps_the_name_it_has_taken() {
+    on_a_host(async |host| {
+        let pair = Resource::Veth(veth(1, "br-1", sandbox(1), "eth0"));
+        host.create(&[host.namespace(1), Resource::Bridge(bridge(1)), pair.clone()]).await.unwrap();
+        ip_in(&host.path(1), "link set eth0 down");
+        ip_in(&host.path(1), "link set eth0 name moved");
+        ip_in(&host.path(1), "link add eth0 type bridge");
+        host.delete(&[pair]).await.unwrap();
+        host.kernel.quiesce().await;
+        let left = ip_in(&host.path(1), "-o link show");
+        assert!(left.contains("eth0") && !left.contains("moved"), "{left}");
     });
 }
 

@@ -45,6 +45,9 @@ fn what_is_deleted_leaves_nothing() {
         let backwards: Vec<_> = all.iter().rev().cloned().collect();
         host.delete(&backwards).await.unwrap();
         assert_eq!(host.observe().await, ResourceSet::default());
+        // The bridge is deleted in a moment; the host answers for it no more.
+        let addresses = ip("-o addr show");
+        assert!(!addresses.contains("10.1.0.1") && !addresses.contains("fd01::1"), "{addresses}");
         host.kernel.quiesce().await;
         assert_eq!(links(), before);
         assert!(!host.path(1).exists());
@@ -63,6 +66,7 @@ fn links_are_up_and_marked() {
         assert!(pair.contains(&format!("alias postern:{}", endpoint(1))), "{pair}");
         assert!(pair.contains("hairpin on"), "{pair}");
         assert_eq!(ip("-6 addr show dev pv-1 scope link"), "", "a port speaks for nobody");
+        assert_eq!(ip("-6 route show table all dev pv-1"), "", "and hears nobody");
         let path = host.path(1);
         let lo = ip_in(&path, "link show lo");
         assert!(lo.contains("LOOPBACK,UP"), "{lo}");

@@ -21,7 +21,7 @@ use postern_planner::view::View;
 use postern_planner::{desired, diff};
 use postern_plugin::LoadedDriver;
 
-use super::endpoints::{draft, gone};
+use super::endpoints::draft;
 use super::locks::LockKey;
 use super::ports::Reserved;
 use super::{Committed, Core, Draft, Ledger, Retry, check, outcome, parent};
@@ -147,7 +147,7 @@ impl<K: Kernel> Ledger<K> {
             Err(refusal) => {
                 let ends = (Some(&new), Some(&old));
                 let cleanup = core.cleanup(&sandbox, &network, ends);
-                core.withdraw(committed, vec![Put::Endpoint(Box::new(old))], &cleanup).await;
+                core.withdraw(committed, &cleanup).await;
                 Err(at_interface(refusal))
             }
         }
@@ -191,7 +191,7 @@ impl<K: Kernel> Ledger<K> {
             }
             Err(refusal) => {
                 let cleanup = core.cleanup(&sandbox, &network, (Some(&new), None));
-                core.withdraw(committed, gone(&new), &cleanup).await;
+                core.withdraw(committed, &cleanup).await;
                 Err(at_interface(refusal))
             }
         }

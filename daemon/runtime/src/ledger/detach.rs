@@ -105,7 +105,9 @@ impl<K: Kernel> Core<K> {
 
     /// Its ports are free, unless it is back.
     fn release_ports(&self, endpoint: &Endpoint, committed: &Committed) {
-        if let Some(attachment) = endpoint.attachment.as_ref().filter(|_| !committed.void) {
+        if let Some(attachment) =
+            endpoint.attachment.as_ref().filter(|_| !committed.is_taken_back())
+        {
             self.kernel.ports().release(&attachment.bindings);
         }
     }

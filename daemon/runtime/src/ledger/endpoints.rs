@@ -107,7 +107,7 @@ impl<K: Kernel> Ledger<K> {
                 Ok(Outcome { object: drafted.endpoint.clone(), plan: None })
             }
             Err(refusal) => {
-                core.withdraw(committed, gone(&drafted.endpoint), &Plan::default()).await;
+                core.withdraw(committed, &Plan::default()).await;
                 Err(refusal)
             }
         }
@@ -169,7 +169,7 @@ impl<K: Kernel> Ledger<K> {
             }
             Err(refusal) => {
                 let back = core.plan_of_update(sandbox.as_ref(), &network, (&new, &old));
-                core.withdraw(committed, vec![Put::Endpoint(Box::new(old))], &back).await;
+                core.withdraw(committed, &back).await;
                 Err(refusal)
             }
         }

@@ -306,8 +306,7 @@ impl<K: Kernel> Core<K> {
                     changes: moved.changes,
                 };
                 let plan = self.plan_of(&back);
-                let puts = puts_of(&back, moved.old.revision);
-                self.withdraw(committed, puts, &plan).await;
+                self.withdraw(committed, &plan).await;
                 Err(refusal)
             }
         }

@@ -140,7 +140,7 @@ impl<K: Kernel> Core<K> {
             }
             Err(refusal) => {
                 let back = self.plan_of_sandbox(&new, &old);
-                self.withdraw(committed, vec![Put::Sandbox(old)], &back).await;
+                self.withdraw(committed, &back).await;
                 Err(refusal)
             }
         }

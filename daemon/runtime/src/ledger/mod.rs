@@ -156,19 +156,17 @@ struct Committed {
     /// One for each event.
     generations: Vec<u64>,
     request_id: Option<String>,
-    under_way: Option<UnderWay>,
-    /// It was taken back, since the disk refused it: nothing of it is left to withdraw.
-    void: bool,
+    /// On its way to disk, and what it still has to do in the kernel.
+    under_way: Option<(Written, Pending)>,
+    /// What takes it back; none if that is done.
+    undo: Option<Vec<Put>>,
 }
 
-/// A change on its way.
-struct UnderWay {
-    /// To disk.
-    written: Written,
-    /// Into the kernel.
-    pending: Pending,
-    /// What takes it back.
-    undo: Vec<Put>,
+impl Committed {
+    /// Whether the records are as they were before, since the disk refused it.
+    const fn is_taken_back(&self) -> bool {
+        self.undo.is_none()
+    }
 }
 
 impl<K: Kernel> Ledger<K> {
@@ -286,14 +284,15 @@ impl<K: Kernel> Core<K> {
             uid,
         });
         let change = Change { generation, puts: puts(generation), events, request };
+        let undo = state.topology().inverse(&change.puts, now());
         let compiled = state.compile(&change.puts);
         if let Err(refusal) = compiled.as_ref().map_or(Ok(()), policies::check_size) {
-            compiled.into_iter().for_each(|delta| state.revert(&change.puts, delta));
+            compiled.into_iter().for_each(|delta| state.revert(&undo, delta));
             return Err(refusal);
         }
         generations.iter().for_each(|generation| self.feed.begin(*generation));
         let under_way = Some(self.take(&mut state, change, (plan, compiled)));
-        Ok(Committed { generations, request_id, under_way, void: false })
+        Ok(Committed { generations, request_id, under_way, undo: Some(undo) })
     }
 
     /// Takes a change over, in the order of changes: to disk, in memory, in the names that
@@ -303,15 +302,13 @@ impl<K: Kernel> Core<K> {
         state: &mut State,
         change: Change,
         (plan, compiled): (&Plan, Option<Delta>),
-    ) -> UnderWay {
-        let undo = state.topology().inverse(&change.puts, now());
+    ) -> (Written, Pending) {
         let change = Arc::new(change);
         let written = self.store.commit(Arc::clone(&change));
         let delta = state.apply(&change, compiled);
         self.has_names.store(state.policies().has_names(), Ordering::Release);
         self.resolver.apply(&change.puts);
-        let pending = Pending::begin(&self.kernel, state, plan.clone(), delta);
-        UnderWay { written, pending, undo }
+        (written, Pending::begin(&self.kernel, state, plan.clone(), delta))
     }
 
     /// Makes a committed change true: durable on disk and applied to the kernel, the two
@@ -319,11 +316,10 @@ impl<K: Kernel> Core<K> {
     /// what to finish, or in the kernel what to remove. Returns how many flows were cut
     /// because policies forbid them now.
     async fn realize(&self, committed: &mut Committed) -> Result<usize, Refusal> {
-        let Some(under_way) = committed.under_way.take() else { return Ok(0) };
-        let UnderWay { written, pending, undo } = under_way;
+        let Some((written, pending)) = committed.under_way.take() else { return Ok(0) };
         let (durable, applied) = tokio::join!(written.done(), self.apply(pending));
         if let Err(error) = durable {
-            self.take_back(committed, undo).await;
+            self.take_back(committed).await;
             return Err(outcome::internal("STORE_FAILED", &error));
         }
         applied.inspect_err(|refusal| {
@@ -335,10 +331,9 @@ impl<K: Kernel> Core<K> {
 
     /// Takes back a change that the disk refused, or which may be gone from it after a
     /// crash: the records are as they were, and a repair has the kernel follow.
-    async fn take_back(&self, committed: &mut Committed, undo: Vec<Put>) {
-        committed.void = true;
-        let UnderWay { written, pending, undo: _ } =
-            self.put_back(committed, undo, &Plan::default());
+    async fn take_back(&self, committed: &mut Committed) {
+        let Some(undo) = committed.undo.take() else { return };
+        let (written, pending) = self.put_back(committed, undo, &Plan::default());
         self.note_namespaces();
         // It changes policies at most, and those the repair sees to.
         drop(pending);
@@ -349,7 +344,12 @@ impl<K: Kernel> Core<K> {
     }
 
     /// Puts records back, as a change that nobody is told of.
-    fn put_back(&self, committed: &Committed, mut puts: Vec<Put>, cleanup: &Plan) -> UnderWay {
+    fn put_back(
+        &self,
+        committed: &Committed,
+        mut puts: Vec<Put>,
+        cleanup: &Plan,
+    ) -> (Written, Pending) {
         puts.extend(committed.generations.iter().copied().map(Put::EventGone));
         puts.extend(committed.request_id.clone().map(Put::RequestGone));
         let mut state = self.state();
@@ -384,14 +384,10 @@ impl<K: Kernel> Core<K> {
 
     /// Takes a committed change back that could not be made true: the records as they
     /// were, and what was begun in the kernel removed. Nobody was told of it.
-    async fn withdraw(&self, committed: Committed, puts: Vec<Put>, cleanup: &Plan) {
-        if committed.void {
-            self.settle(committed);
-            return;
-        }
-        let under_way = Some(self.put_back(&committed, puts, cleanup));
-        let (generations, request_id, void) = (Vec::new(), None, false);
-        let mut withdrawn = Committed { generations, request_id, under_way, void };
+    async fn withdraw(&self, mut committed: Committed, cleanup: &Plan) {
+        let under_way = committed.undo.take().map(|undo| self.put_back(&committed, undo, cleanup));
+        let (generations, request_id, undo) = (Vec::new(), None, None);
+        let mut withdrawn = Committed { generations, request_id, under_way, undo };
         if let Err(refusal) = self.realize(&mut withdrawn).await {
             tracing::error!(%refusal, "a change is not withdrawn in full, on disk or in the kernel; a repair removes what is left there");
         }

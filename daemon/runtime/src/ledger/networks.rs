@@ -89,7 +89,7 @@ impl<K: Kernel> Ledger<K> {
             }
             Err(refusal) => {
                 let cleanup = plan_between((Some(&network), None), false);
-                core.withdraw(committed, vec![Put::NetworkGone(network.id)], &cleanup).await;
+                core.withdraw(committed, &cleanup).await;
                 Err(refusal)
             }
         }
@@ -126,7 +126,7 @@ impl<K: Kernel> Ledger<K> {
             }
             Err(refusal) => {
                 let back = plan_between((Some(&new), Some(&old)), policed);
-                core.withdraw(committed, vec![Put::Network(old)], &back).await;
+                core.withdraw(committed, &back).await;
                 Err(refusal)
             }
         }

@@ -101,7 +101,6 @@ impl<K: Kernel> Ledger<K> {
             let previous = old.map(|old| old.spec);
             return core.rehearsed((new, previous), trial).await;
         }
-        let back = old.clone().map_or(Put::PolicyGone(new.id), |old| Put::Policy(Box::new(old)));
         let action = if old.is_some() { Action::Updated } else { Action::Created };
         let about = vec![draft(&new, action, retry)];
         let mut committed = core.commit(about, &Plan::default(), |generation| {
@@ -117,7 +116,7 @@ impl<K: Kernel> Ledger<K> {
                 Ok(Outcome { object, plan: None })
             }
             Err(refusal) => {
-                core.withdraw(committed, vec![back], &Plan::default()).await;
+                core.withdraw(committed, &Plan::default()).await;
                 Err(refusal)
             }
         }

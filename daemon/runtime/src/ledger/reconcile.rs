@@ -142,9 +142,10 @@ impl<K: Kernel> Ledger<K> {
     pub(super) async fn repair(&self) -> Result<Repairs, Refusal> {
         let core = &*self.0;
         let _standstill = core.standstill.write().await;
-        let rules = core.repair_rules().await?;
-        let (parts, observed) = core.survey().await?;
+        let parts = core.parts();
         let whole = parts.whole();
+        let rules = core.repair_rules(&whole).await?;
+        let observed = core.observed(&parts).await?;
         let beyond = beyond(&observed, &whole);
         let nothing = ResourceSet::default();
         let mut repairs = core.repair("leftovers", (&beyond, &nothing), parts.namespaces()).await;
@@ -173,8 +174,9 @@ impl<K: Kernel> Ledger<K> {
     pub(crate) async fn drift_now(&self) -> Result<DriftFacts, Refusal> {
         let core = &*self.0;
         let _standstill = core.standstill.write().await;
-        let (parts, mut observed) = core.survey().await?;
+        let parts = core.parts();
         let whole = parts.whole();
+        let mut observed = core.observed(&parts).await?;
         diff::assume_unobservable(&whole, &mut observed);
         let mut plan = diff::plan(&whole, &observed, parts.namespaces());
         plan.rules = !core.rules_are_intact().await?;
@@ -183,7 +185,8 @@ impl<K: Kernel> Ledger<K> {
 }
 
 impl<K: Kernel> Core<K> {
-    async fn survey(&self) -> Result<(Parts, ResourceSet), Refusal> {
+    /// What should be. It is put together from a copy: nobody waits for it.
+    fn parts(&self) -> Parts {
         let (topology, policies) = {
             let state = self.state();
             (state.topology().clone(), state.policies().clone())
@@ -196,9 +199,12 @@ impl<K: Kernel> Core<K> {
         for id in &gone {
             tracing::warn!(sandbox = %id, "the adopted namespace is gone");
         }
-        let parts = parts(&topology, &policies, &gone);
+        parts(&topology, &policies, &gone)
+    }
+
+    async fn observed(&self, parts: &Parts) -> Result<ResourceSet, Refusal> {
         let observed = self.kernel.observe(&parts.namespaces()).await;
-        Ok((parts, observed.map_err(|error| outcome::of_observe(&error))?))
+        observed.map_err(|error| outcome::of_observe(&error))
     }
 
     async fn rules_are_intact(&self) -> Result<bool, Refusal> {
@@ -206,29 +212,25 @@ impl<K: Kernel> Core<K> {
     }
 
     /// First of all: elements need their sets.
-    async fn repair_rules(&self) -> Result<Repairs, Refusal> {
+    async fn repair_rules(&self, should: &ResourceSet) -> Result<Repairs, Refusal> {
         if self.rules_are_intact().await? {
             return Ok(Repairs::default());
         }
         let done = Plan { rules: true, ..Plan::default() };
         let applied = self.kernel.apply(&done).await;
         applied.map_err(|error| outcome::of_apply(&error))?;
-        self.refill().await;
+        self.refill(should).await;
         Ok(Repairs { done, failed: Vec::new() })
     }
 
     /// Puts every element back that should be, before anything is compared: a ruleset that
     /// was flushed is most often empty, and until it is filled nobody is reached.
-    async fn refill(&self) {
-        let elements: Vec<Element> = {
-            let state = self.state();
-            let whole = parts(state.topology(), state.policies(), &BTreeSet::new()).whole();
-            let element = |(_, resource): (&Key, &Resource)| match resource {
-                Resource::Element(element) => Some(element.clone()),
-                _ => None,
-            };
-            whole.iter().filter_map(element).collect()
+    async fn refill(&self, should: &ResourceSet) {
+        let element = |(_, resource): (&Key, &Resource)| match resource {
+            Resource::Element(element) => Some(element.clone()),
+            _ => None,
         };
+        let elements: Vec<Element> = should.iter().filter_map(element).collect();
         // One that is there with another value has all refused; then the comparison does it.
         if let Err(error) = self.kernel.submit(&[], &elements).done().await {
             tracing::debug!(error = outcome::chain(&error), "elements are put back one by one");

@@ -71,7 +71,7 @@ impl<K: Kernel> Ledger<K> {
             }
             Err(refusal) => {
                 let cleanup = core.removal_plan(&sandbox);
-                core.withdraw(committed, vec![Put::SandboxGone(sandbox.id)], &cleanup).await;
+                core.withdraw(committed, &cleanup).await;
                 Err(refusal)
             }
         }

@@ -115,7 +115,7 @@ impl State {
         &self.policies
     }
 
-    /// Compiles a change of policies that the store has not accepted yet; none of one that
+    /// Compiles a change of policies that is not applied yet; none of one that
     /// is about something else. [`State::revert`] takes it back.
     pub(crate) fn compile(&mut self, puts: &[Put]) -> Option<Delta> {
         let of_policies = |put: &Put| matches!(put, Put::Policy(_) | Put::PolicyGone(_));
@@ -123,19 +123,9 @@ impl State {
         only.then(|| self.policies.update(&self.topology, puts))
     }
 
-    /// Takes a change back that was compiled and not applied.
-    pub(crate) fn revert(&mut self, puts: &[Put], delta: Delta) {
-        let back = |put: &Put| {
-            let id = match put {
-                Put::Policy(policy) => policy.id,
-                Put::PolicyGone(id) => *id,
-                _ => return None,
-            };
-            let old = self.topology.policy(id).cloned();
-            Some(old.map_or(Put::PolicyGone(id), |old| Put::Policy(Box::new(old))))
-        };
-        let back: Vec<Put> = puts.iter().filter_map(back).collect();
-        drop(self.policies.update(&self.topology, &back));
+    /// Takes a change back that was compiled and not applied, with its inverse.
+    pub(crate) fn revert(&mut self, undo: &[Put], delta: Delta) {
+        drop(self.policies.update(&self.topology, undo));
         // What names stood for is not to be found in any record.
         let named = delta.remove.into_iter().filter_map(|element| match element {
             Element::Named(named) => Some(named),
@@ -193,7 +183,7 @@ impl State {
         (remove, wanted.into_values().map(Element::Named).collect())
     }
 
-    /// Applies a change that the store has accepted; returns what it does to policies, or
+    /// Applies a change; returns what it does to policies, or
     /// what it was compiled to already.
     pub(crate) fn apply(&mut self, change: &Change, compiled: Option<Delta>) -> Delta {
         for put in &change.puts {
