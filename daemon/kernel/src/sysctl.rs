@@ -5,12 +5,13 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use crate::rtnl::turn;
 use postern_failpoint::point;
 use postern_model::decision::LinkSysctl;
 use postern_model::name::IfName;
 use postern_model::network::Family;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+
+use crate::rtnl::turn;
 
 /// Everything below it belongs to the namespace of the thread that looks.
 const NET: &str = "sys/net";

@@ -16,12 +16,13 @@
 //!
 //! Uids and addresses are their bytes, generations big-endian, so that keys of one kind
 //! are in order. One thread writes, and has the disk take what comes together at once.
-//! Addresses and endpoints are written in the same batch and can never
-//! disagree. Values are JSON in an envelope `{"v":1,"d":…}`: it tells its version, and a
-//! field that a newer version adds does not stop an older one. A record of a newer version
-//! that an older one can do with says so (`"r"`: the oldest that can read it), so that a
-//! downgrade over one version finds what it needs; fields it does not know are lost when it
-//! writes the record.
+//! Addresses and endpoints are written in the same batch and can never disagree.
+//!
+//! Values are JSON in an envelope `{"v":1,"d":…}`: it tells its version, and a field that a
+//! newer version adds does not stop an older one. A record of a newer version that an older
+//! one can do with says so (`"r"`: the oldest that can read it), so that a downgrade over
+//! one version finds what it needs; fields it does not know are lost when it writes the
+//! record.
 
 mod batch;
 mod codec;

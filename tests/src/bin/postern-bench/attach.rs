@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use postern_proto::v1::{ConnectRequest, DisconnectRequest, EndpointSpec};
 use postern_tests::{Api, World, ask};
-use tokio_stream::StreamExt;
 use tonic::Status;
 
 use crate::crowd;
@@ -131,7 +130,12 @@ async fn together(api: &Api, size: u32) -> Result<Vec<Row>, Status> {
         ..ConnectRequest::default()
     });
     let stream_on = second(crowd::connected(api, requests.collect())).await?;
-    let stream_off = second(disconnected(api, &names)).await?;
+    let requests = names.iter().map(|name| DisconnectRequest {
+        network: of(name),
+        sandbox: name.clone(),
+        ..DisconnectRequest::default()
+    });
+    let stream_off = second(crowd::disconnected(api, requests.collect())).await?;
     let row = |work, rate| Row { qps: Some(rate), ..Row::of(work, SUBJECT, size, MANY as usize) };
     Ok(vec![
         row("connect, 16 at a time", on),
@@ -145,23 +149,6 @@ async fn together(api: &Api, size: u32) -> Result<Vec<Row>, Status> {
 fn of(name: &str) -> String {
     let number: u32 = name.trim_start_matches('q').parse().unwrap_or(0);
     format!("many{}", number / OF_MANY)
-}
-
-async fn disconnected(api: &Api, names: &[String]) -> Result<(), Status> {
-    let requests: Vec<_> = names
-        .iter()
-        .map(|name| DisconnectRequest {
-            network: of(name),
-            sandbox: name.clone(),
-            ..DisconnectRequest::default()
-        })
-        .collect();
-    let mut endpoints = api.endpoints.clone();
-    let mut answers = endpoints.disconnect_many(tokio_stream::iter(requests)).await?.into_inner();
-    while let Some(answer) = answers.next().await {
-        answer?;
-    }
-    Ok(())
 }
 
 /// How many of [`MANY`] a second.

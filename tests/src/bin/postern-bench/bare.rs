@@ -2,7 +2,6 @@
 //! same messages from `ip -batch`, one process for many of them.
 
 use std::fmt::Write;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use postern_tests::command::sh;
@@ -20,12 +19,10 @@ const PER_BRIDGE: u32 = 900;
 
 /// Measures with `size` pairs already there, each in a namespace of its own.
 pub(crate) fn measure(size: u32) -> Vec<Row> {
-    let done = thread::scope(|scope| scope.spawn(|| in_world(size)).join());
-    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    stage::apart(|| in_world(size))
 }
 
 fn in_world(size: u32) -> Vec<Row> {
-    stage::separate();
     let total = size + ROUNDS * OF_ONE;
     let bridges = (0..=size / PER_BRIDGE).map(|n| format!("full{n}"));
     for bridge in bridges.chain(["bench".to_owned()]) {

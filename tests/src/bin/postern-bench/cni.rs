@@ -4,7 +4,6 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use postern_tests::command::sh;
@@ -20,12 +19,10 @@ pub(crate) const SIZES: [u32; 2] = [20, 240];
 
 /// Measures the chain of bridge, firewall and portmap whose programs are in a folder.
 pub(crate) fn measure(plugins: &Path, size: u32) -> Vec<Row> {
-    let done = thread::scope(|scope| scope.spawn(|| in_world(plugins, size)).join());
-    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    stage::apart(|| in_world(plugins, size))
 }
 
 fn in_world(plugins: &Path, size: u32) -> Vec<Row> {
-    stage::separate();
     stage::uplink();
     for index in 0..size {
         sh(&format!("ip netns add c{index}"));

@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 
-use postern_proto::v1::connect_many_response::Outcome;
-use postern_proto::v1::{ConnectRequest, EndpointSpec};
+use postern_proto::v1::{
+    ConnectRequest, DisconnectRequest, EndpointSpec, connect_many_response,
+    disconnect_many_response,
+};
 use postern_tests::{Api, World, ask};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 use tonic::Status;
+use tonic_types::pb;
 
 /// A bridge has 1,023 ports, and those measured come on top.
 const PER_NETWORK: u32 = 900;
@@ -61,14 +64,38 @@ pub(crate) async fn sandboxes(api: &Api, names: &[String]) -> Result<(), Status>
 /// # Errors
 /// The first that was refused.
 pub(crate) async fn connected(api: &Api, requests: Vec<ConnectRequest>) -> Result<(), Status> {
+    use connect_many_response::Outcome;
     let mut endpoints = api.endpoints.clone();
     let mut answers = endpoints.connect_many(tokio_stream::iter(requests)).await?.into_inner();
     while let Some(answer) = answers.next().await {
         if let Some(Outcome::Refused(refused)) = answer?.outcome {
-            return Err(Status::new(refused.code.into(), refused.message));
+            return Err(status(refused));
         }
     }
     Ok(())
+}
+
+/// Disconnects in one stream.
+///
+/// # Errors
+/// The first that was refused.
+pub(crate) async fn disconnected(
+    api: &Api,
+    requests: Vec<DisconnectRequest>,
+) -> Result<(), Status> {
+    use disconnect_many_response::Outcome;
+    let mut endpoints = api.endpoints.clone();
+    let mut answers = endpoints.disconnect_many(tokio_stream::iter(requests)).await?.into_inner();
+    while let Some(answer) = answers.next().await {
+        if let Some(Outcome::Refused(refused)) = answer?.outcome {
+            return Err(status(refused));
+        }
+    }
+    Ok(())
+}
+
+fn status(refused: pb::Status) -> Status {
+    Status::new(refused.code.into(), refused.message)
 }
 
 /// Does the same for each of some names, [`CLIENTS`] at a time.

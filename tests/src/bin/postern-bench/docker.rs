@@ -26,8 +26,7 @@ pub(crate) const SIZE: u32 = 20;
 
 /// Measures the Docker whose programs are in a folder, as Debian's packages have them.
 pub(crate) fn measure(root: &Path) -> Vec<Row> {
-    let done = thread::scope(|scope| scope.spawn(|| in_world(root)).join());
-    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    stage::apart(|| in_world(root))
 }
 
 struct Daemon(Child);
@@ -43,7 +42,6 @@ impl Drop for Daemon {
 }
 
 fn in_world(root: &Path) -> Vec<Row> {
-    stage::separate();
     stage::uplink();
     let _daemon = start(root);
     image();

@@ -19,12 +19,10 @@ pub(crate) const SIZES: [u32; 2] = [20, 240];
 
 /// Measures set-up and teardown with `size` containers already there.
 pub(crate) fn measure(program: &Path, size: u32) -> Vec<Row> {
-    let done = std::thread::scope(|scope| scope.spawn(|| in_world(program, size)).join());
-    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    stage::apart(|| in_world(program, size))
 }
 
 fn in_world(program: &Path, size: u32) -> Vec<Row> {
-    stage::separate();
     stage::uplink();
     let run = |verb: &str, index: u32| call(program, verb, index);
     for index in 0..size {

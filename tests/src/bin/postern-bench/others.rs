@@ -43,21 +43,16 @@ fn endpoint(n: u32) -> (String, String) {
 
 /// Measures a server that `start` starts, which answers at the bridge's address.
 fn measure(subject: &str, names: u32, start: impl FnOnce() -> Command + Send) -> Asked {
-    let done = thread::scope(|scope| {
-        let work = scope.spawn(|| {
-            stage::separate();
-            let client = stage::client();
-            let mut command = start();
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            let child = command.spawn().unwrap_or_else(|error| panic!("{subject}: {error}"));
-            let _running = Running(child);
-            wait(&client, subject);
-            dnsperf::questions((0..names).map(|n| endpoint(n).0));
-            dnsperf::ask(&client, SERVER)
-        });
-        work.join()
-    });
-    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    stage::apart(|| {
+        let client = stage::client();
+        let mut command = start();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().unwrap_or_else(|error| panic!("{subject}: {error}"));
+        let _running = Running(child);
+        wait(&client, subject);
+        dnsperf::questions((0..names).map(|n| endpoint(n).0));
+        dnsperf::ask(&client, SERVER)
+    })
 }
 
 fn wait(client: &postern_tests::Netns, subject: &str) {

@@ -13,7 +13,8 @@ const CHAPTERS: &[(&str, &str)] = &[
     (
         "attach",
         "Connecting, disconnecting, networks. Every endpoint has a sandbox of its own and a \
-         published port. *again* is one sandbox over and over. Docker is asked over its socket and starts no proxy processes; \
+         published port. *again* is one sandbox over and over. Docker is asked over its socket \
+         and starts no proxy processes; \
          netavark and the CNI plugins are run as podman and containerd run them. *A bare pair* is \
          a part of a connect without anybody around it: two messages to a kernel in which nobody \
          listens. What a connect grows by beyond that is mostly the kernel's time too (a profile \

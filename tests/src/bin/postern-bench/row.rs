@@ -174,7 +174,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
         // Writing to a string cannot fail.
         let _ = write!(text, "{work:<32}{subject:<14}");
         for cell in rest {
-            let _ = write!(text, "{cell:>11}");
+            let _ = write!(text, " {cell:>11}");
         }
         text.push('\n');
         text

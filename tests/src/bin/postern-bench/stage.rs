@@ -1,11 +1,25 @@
 //! A host of its own for what is measured beside the daemon.
 
+use std::thread;
+
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use postern_tests::command::sh;
 
-/// Leaves the machine's namespaces for new ones, with a `/run` of their own.
-pub(crate) fn separate() {
+/// Does some work on a thread that has left the machine's namespaces for new ones, with a
+/// `/run` of their own.
+pub(crate) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let done = thread::scope(|scope| {
+        let there = scope.spawn(|| {
+            separate();
+            work()
+        });
+        there.join()
+    });
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn separate() {
     let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
     unshare(flags).unwrap_or_else(|error| panic!("unshare: {error}"));
     let none: Option<&str> = None;
