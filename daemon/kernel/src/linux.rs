@@ -28,7 +28,7 @@ use crate::namespace::{self, Namespace};
 use crate::nft::{Nft, NftError, Submitted};
 use crate::ports::Ports;
 use crate::reaper::Reaper;
-use crate::rtnl::Socket;
+use crate::rtnl::{NamespaceIds, Socket};
 use crate::sysctl::Procfs;
 use crate::watch::Watch;
 use crate::{files, forwarding, mark, observe, prefixes};
@@ -53,6 +53,7 @@ struct Open {
     reaper: Reaper,
     names: Names,
     procfs: Procfs,
+    namespace_ids: NamespaceIds,
     ports: Ports,
     features: Features,
     /// The families whose forwarding it was we who turned on.
@@ -113,6 +114,7 @@ impl Open {
             reaper: leftovers::clear()?,
             names: Names::new(service),
             procfs: Procfs::open(),
+            namespace_ids: NamespaceIds::open().map_err(failed("a number for namespaces"))?,
             ports: Ports::open(features.sctp),
             nft: tables,
             features,
@@ -134,6 +136,7 @@ impl Open {
                 reaper: &self.reaper,
                 names: &self.names,
                 procfs: &self.procfs,
+                namespace_ids: &self.namespace_ids,
                 run_dir: &self.run_dir,
             };
             let mut executor = Executor::new(means, &plan.namespaces)?;

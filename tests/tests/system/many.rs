@@ -87,10 +87,8 @@ fn what_a_stream_had_begun_when_its_client_went_is_done() {
         for index in 0..MANY {
             api.create_sandbox(&format!("s{index}")).await.unwrap();
         }
-        let known = |index| ConnectRequest {
-            request_id: format!("s{index}"),
-            ..to(format!("s{index}"))
-        };
+        let known =
+            |index| ConnectRequest { request_id: format!("s{index}"), ..to(format!("s{index}")) };
         let requests = tokio_stream::iter((0..MANY).map(known).collect::<Vec<_>>());
         let mut answers = api.endpoints.clone().connect_many(requests).await.unwrap().into_inner();
         let first = answers.next().await.unwrap().unwrap();

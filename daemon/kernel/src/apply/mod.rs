@@ -10,6 +10,7 @@ mod place;
 mod veth;
 
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use ipnetwork::IpNetwork;
@@ -28,7 +29,7 @@ use crate::mark;
 use crate::names::Names;
 use crate::namespace::{self, Namespace};
 use crate::reaper::Reaper;
-use crate::rtnl::Socket;
+use crate::rtnl::{NamespaceIds, Socket};
 use crate::sysctl::Procfs;
 use place::Site;
 
@@ -39,6 +40,7 @@ pub(crate) struct Means<'a> {
     pub(crate) names: &'a Names,
     /// For the host's parameters.
     pub(crate) procfs: &'a Procfs,
+    pub(crate) namespace_ids: &'a NamespaceIds,
     pub(crate) run_dir: &'a Path,
 }
 
@@ -143,6 +145,7 @@ impl<'a> Executor<'a> {
             _ => ApplyError::Namespace { object: object(), source },
         })?;
         let namespace = Namespace::open(path).map_err(|error| gone(sandbox, error))?;
+        self.means.namespace_ids.give(&mut self.host.socket, namespace.as_fd());
         self.sandboxes.insert(sandbox, Site::sandbox(socket, namespace));
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Pairs of links between host and sandbox.
 
+use std::os::fd::AsFd;
+
 use nix::errno::Errno;
 use postern_model::decision::LinkSysctl;
 use postern_model::name::IfName;
@@ -24,6 +26,8 @@ impl Executor<'_> {
         let Some(namespace) = self.sandboxes.get(&veth.sandbox).and_then(|s| s.namespace()) else {
             return Err(missing(&veth.interface));
         };
+        // One that others made, or a daemon of before, may have no number yet.
+        self.means.namespace_ids.give(&mut self.host.socket, namespace.as_fd());
         if let Err(error) = self.host.socket.create_veth(veth, master, namespace) {
             return Err(self.refused(veth, error));
         }

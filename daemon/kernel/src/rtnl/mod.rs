@@ -14,5 +14,6 @@ mod socket;
 
 pub(crate) use address::AddressRecord;
 pub(crate) use link::{LinkKind, LinkRecord};
+pub(crate) use namespace_id::NamespaceIds;
 pub use socket::NetlinkError;
 pub(crate) use socket::{Socket, turn};
