@@ -240,7 +240,8 @@ impl Kernel for Linux {
     }
 
     fn watch(&self) -> Result<Watch, ObserveError> {
-        let opened = Watch::open(!self.0.features.owned_tables);
+        let pins = namespace::directory(&self.0.run_dir);
+        let opened = Watch::open(!self.0.features.owned_tables, &pins);
         opened.map_err(|source| ObserveError::Io { source })
     }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use postern_proto::v1::watch_events_response::Item;
 use postern_tests::command::{run, sh};
+use postern_tests::dns::dig;
 use postern_tests::traffic::{self, Conversation, Server};
 use postern_tests::{EventStream, HOST4, Netns, World, ask};
 
@@ -32,6 +33,12 @@ async fn set(world: &World) -> Stage {
 impl Stage {
     /// Waits until watchers are told of a repair, and then finds everything as it must be.
     async fn heals(&mut self, world: &World, what: &str) {
+        self.is_repaired(world, what).await;
+        assert!(traffic::tcp(&world.outside, &format!("{HOST4}:8080")).is_some(), "{what}");
+    }
+
+    /// Waits until watchers are told of a repair, and nothing differs any more.
+    async fn is_repaired(&mut self, world: &World, what: &str) {
         let begun = Instant::now();
         loop {
             match self.events.next().await {
@@ -50,7 +57,6 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         world.assert_agrees().await;
-        assert!(traffic::tcp(&world.outside, &format!("{HOST4}:8080")).is_some(), "{what}");
         // Whatever else was told is of the same accident.
         self.events = world.api.watch(None).await.unwrap();
     }
@@ -80,6 +86,24 @@ fn links_addresses_and_routes_come_back_at_once() {
             stage.web.sh(line);
             stage.heals(world, line).await;
         }
+    });
+}
+
+#[test]
+fn a_namespace_that_is_unpinned_is_made_again() {
+    World::run(async |world| {
+        let mut stage = set(world).await;
+        // It lives on: a server is in it, and the daemon's own sockets are.
+        let path = world.api.sandbox("web").await.unwrap().netns_path;
+        sh(&format!("umount --lazy {path}"));
+        sh(&format!("rm {path}"));
+        stage.is_repaired(world, "a namespace").await;
+        let web = world.sandbox("web").await;
+        let _server = Server::tcp(&web, "0.0.0.0:80", "again");
+        let said = traffic::tcp(&world.outside, &format!("{HOST4}:8080"));
+        assert_eq!(said.unwrap().server, "again");
+        let address = world.api.endpoint("web.blue").await.unwrap().ipv4_address;
+        assert_eq!(dig(&web, "web A").answers, [address.split('/').next().unwrap()]);
     });
 }
 

@@ -47,8 +47,12 @@ pub(crate) fn observe(
         }
     }
     // Sockets keep a namespace that nobody finds any more; they are all that is seen of it.
+    // Where it will be made anew they are not: they do not answer in that one.
     let found: BTreeSet<SandboxId> = visited.iter().map(|found| found.sandbox).collect();
-    let orphans = names.sandboxes().into_iter().filter(|id| !found.contains(id));
+    let orphans = names.sandboxes().into_iter().filter(|id| {
+        let anew = known.get(id).is_some_and(|of| of.path == namespace::path_of(run_dir, *id));
+        !found.contains(id) && !anew
+    });
     set.extend(orphans.map(|sandbox| Resource::NameServer { sandbox }));
     set.extend(links_of_ours(&links, &visited));
     set.extend(host_addresses(features, &links, &addresses));

@@ -90,7 +90,7 @@ impl<K: Kernel> Ledger<K> {
                 () = self.0.failed.notified() => return Cause::Failure,
                 () = sleep_until(deadline) => return Cause::Check,
                 found = next(watch) => match found {
-                    Ok(Suspicion::LinkGone(owner)) if !self.has_link(owner) => {}
+                    Ok(Suspicion::Gone(owner)) if !self.has(owner) => {}
                     Ok(Suspicion::AddressGone(ip)) if !self.has_address(ip) => {}
                     Ok(_) => return Cause::Notice,
                     Err(error) => {
@@ -106,7 +106,7 @@ impl<K: Kernel> Ledger<K> {
     }
 
     /// Whether something of this owner's should be there.
-    fn has_link(&self, owner: Owner) -> bool {
+    fn has(&self, owner: Owner) -> bool {
         let state = self.0.state();
         let topology = state.topology();
         match owner {

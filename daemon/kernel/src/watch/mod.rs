@@ -2,14 +2,19 @@
 //!
 //! Links, addresses and routes are watched here and in every namespace that a link of ours
 //! leads to (`NETLINK_LISTEN_ALL_NSID`); elements and rules only where others can change
-//! them, as telling of each costs the kernel time. It is no more than a suspicion: whether
+//! them, as telling of each costs the kernel time. Of namespaces, the directory they are
+//! pinned in tells. It is no more than a suspicion: whether
 //! something is amiss is for whoever compares to find. Where the kernel does not say who did
 //! it (a link set down, or taken off its bridge) or says nothing (a kernel parameter), the
 //! slow full check finds it.
 
+mod pins;
+
 use std::future::pending;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use netlink_packet_core::ParseableParametrized;
 use netlink_packet_route::RouteNetlinkMessage;
@@ -36,8 +41,9 @@ const DATAGRAM: usize = 32 << 10;
 /// What may have been changed by somebody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suspicion {
-    /// A link of this owner was deleted; it may be that it was to go.
-    LinkGone(Owner),
+    /// A link of this owner, or the namespace if it is a sandbox, was deleted; it may be that
+    /// it was to go.
+    Gone(Owner),
     /// An address of ours was deleted; it may be that it was to go.
     AddressGone(IpAddr),
     /// Something else of ours, or nobody knows what: notices were lost.
@@ -48,17 +54,24 @@ pub enum Suspicion {
 pub struct Watch(Source);
 
 enum Source {
-    Kernel { route: AsyncFd<Socket>, tables: Option<AsyncFd<NetfilterSocket>>, buffer: Vec<u8> },
+    Kernel(Box<Listening>),
     Silence,
 }
 
+struct Listening {
+    route: AsyncFd<Socket>,
+    tables: Option<AsyncFd<NetfilterSocket>>,
+    pins: AsyncFd<OwnedFd>,
+    buffer: Vec<u8>,
+}
+
 impl Watch {
-    /// Listens in the calling thread's namespace, to the tables too if asked. Must be called
-    /// within a tokio runtime.
+    /// Listens in the calling thread's namespace, to the tables too if asked, and to the
+    /// directory in which namespaces are pinned. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// The kernel refuses a socket or a group.
-    pub fn open(tables: bool) -> io::Result<Self> {
+    /// The kernel refuses a socket, a group or the directory.
+    pub fn open(tables: bool, pins: &Path) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind_auto()?;
         receive_much(&socket, RECEIVE_LIMIT)?;
@@ -68,11 +81,12 @@ impl Watch {
             socket.add_membership(group)?;
         }
         let tables = if tables { Some(NetfilterSocket::listening(EVENTS_GROUP)?) } else { None };
-        Ok(Self(Source::Kernel {
+        Ok(Self(Source::Kernel(Box::new(Listening {
             route: registered(socket)?,
             tables: tables.map(registered).transpose()?,
+            pins: pins::watch(pins)?,
             buffer: Vec::with_capacity(DATAGRAM),
-        }))
+        }))))
     }
 
     /// One that hears nothing.
@@ -85,13 +99,12 @@ impl Watch {
     /// # Errors
     /// A socket failed; nothing more will come.
     pub async fn next(&mut self) -> io::Result<Suspicion> {
-        let found = match &mut self.0 {
-            Source::Kernel { route, tables: None, buffer } => next_of_route(route, buffer).await,
-            Source::Kernel { route, tables: Some(tables), buffer } => tokio::select! {
-                found = next_of_route(route, buffer) => found,
-                found = next_of_tables(tables) => found,
-            },
-            Source::Silence => pending().await,
+        let Source::Kernel(listening) = &mut self.0 else { return pending().await };
+        let Listening { route, tables, pins, buffer } = &mut **listening;
+        let found = tokio::select! {
+            found = next_of_route(route, buffer) => found,
+            found = next_of_tables(tables.as_mut()) => found,
+            found = pins::next(pins) => found,
         };
         match found {
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(Suspicion::Something),
@@ -117,7 +130,8 @@ async fn next_of_route(route: &mut AsyncFd<Socket>, buffer: &mut Vec<u8>) -> io:
     }
 }
 
-async fn next_of_tables(tables: &mut AsyncFd<NetfilterSocket>) -> io::Result<Suspicion> {
+async fn next_of_tables(tables: Option<&mut AsyncFd<NetfilterSocket>>) -> io::Result<Suspicion> {
+    let Some(tables) = tables else { return pending().await };
     loop {
         let mut ready = tables.readable_mut().await?;
         let mut found = false;
@@ -150,7 +164,7 @@ fn judge(message: RouteNetlinkMessage, port: u32) -> Option<Suspicion> {
     match message {
         // Kernels before 6.1 do not say who deleted a link.
         RouteNetlinkMessage::DelLink(link) if foreign || port == 0 => {
-            owner(&link).map(Suspicion::LinkGone)
+            owner(&link).map(Suspicion::Gone)
         }
         // Of an IPv6 address the kernel never says who deleted it.
         RouteNetlinkMessage::DelAddress(address) if foreign || port == 0 => {
@@ -249,7 +263,7 @@ mod tests {
     #[test]
     fn what_others_delete_of_ours_is_suspicious() {
         let ours = mark::alias(owner());
-        let gone = Some(Suspicion::LinkGone(owner()));
+        let gone = Some(Suspicion::Gone(owner()));
         // An older kernel says of no link who deleted it, and 6.18 of no IPv6 address.
         assert_eq!(heard(THEIRS, [link_gone(&ours, mark::LINK_GROUP)]), gone);
         assert_eq!(heard(0, [link_gone(&ours, mark::LINK_GROUP)]), gone);
