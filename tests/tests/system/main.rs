@@ -6,6 +6,7 @@ mod bad_names;
 mod bad_networks;
 mod bad_sandboxes;
 mod command_line;
+mod concurrency;
 mod crash;
 mod docker_cases;
 mod drift;

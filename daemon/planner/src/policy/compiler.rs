@@ -32,7 +32,7 @@ pub struct Delta {
     pub narrowed: BTreeSet<IpAddr>,
     /// Networks on which frames between neighbours must be judged from now on, or need not
     /// be any more.
-    pub judged: BTreeMap<NetworkId, bool>,
+    pub judged: BTreeSet<NetworkId>,
 }
 
 impl Delta {
@@ -360,7 +360,7 @@ impl Compiler {
             *count -= 1;
             if *count == 0 {
                 self.policed.remove(&network);
-                delta.judged.insert(network, false);
+                delta.judged.insert(network);
             }
         }
     }
@@ -391,7 +391,7 @@ impl Compiler {
                 let count = self.policed.entry(network).or_default();
                 *count += 1;
                 if *count == 1 {
-                    delta.judged.insert(network, true);
+                    delta.judged.insert(network);
                 }
             }
             (true, false) => self.unpolice(network, delta),

@@ -32,6 +32,8 @@ pub(crate) enum LockKey {
     Network(NetworkId),
     /// An endpoint.
     Endpoint(EndpointId),
+    /// Whether frames between the neighbours of a network are judged: whoever sets it.
+    Judging(NetworkId),
 }
 
 /// Above so many entries the unused ones are swept out.

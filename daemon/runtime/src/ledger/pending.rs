@@ -2,7 +2,10 @@
 //!
 //! Elements go first and in the order of commits: they are submitted under the lock that
 //! orders these. So two calls that concern one element cannot overtake each other, and an
-//! endpoint that goes is out of service before its policies are gone.
+//! endpoint that goes is out of service before its policies are gone. Steps are ordered by
+//! the locks of the objects that they are about. Only whether a bridge has the frames
+//! between its neighbours judged depends on what no call has a lock of, the policies and
+//! every endpoint: that is set to what holds by then, not to what held at the commit.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,16 +14,18 @@ use ipnetwork::IpNetwork;
 use postern_kernel::conntrack::Tracked;
 use postern_kernel::nft::Submitted;
 use postern_kernel::{ApplyError, Kernel, LiveFlows};
+use postern_model::id::NetworkId;
 use postern_model::name::IfName;
 use postern_model::network::{Family, Network};
 use postern_model::plan::{Plan, Step};
 use postern_model::policy::Selection;
 use postern_model::refusal::Refusal;
-use postern_model::resource::{Element, Resource};
+use postern_model::resource::{Bridge, Element, Owner, Resource};
 use postern_planner::desired;
 use postern_planner::names::bridge_of;
 use postern_planner::policy::{Delta, Flow, Party};
 
+use super::locks::LockKey;
 use super::state::State;
 use super::{Core, outcome};
 
@@ -31,6 +36,8 @@ pub(super) struct Pending {
     plan: Plan,
     /// Addresses whose flows may be forbidden now.
     narrowed: BTreeSet<IpAddr>,
+    /// Networks on which frames between neighbours are judged from now on, or need not be.
+    judged: BTreeSet<NetworkId>,
 }
 
 impl Pending {
@@ -47,14 +54,10 @@ impl Pending {
         narrowed.extend(changed().filter_map(opened).flat_map(|bridge| on(state, bridge)));
         plan.remove.extend(remove);
         plan.add.extend(add);
-        let steps = judged
-            .into_iter()
-            .filter_map(|(network, on)| judge(state.topology().network(network)?, on));
-        plan.steps.splice(0..0, steps);
         let submitted = kernel.submit(&plan.remove, &plan.add);
         plan.remove.clear();
         plan.add.clear();
-        Self { submitted, plan, narrowed }
+        Self { submitted, plan, narrowed, judged }
     }
 }
 
@@ -87,24 +90,45 @@ fn on<'a>(state: &'a State, bridge: &IfName) -> impl Iterator<Item = IpAddr> + u
     joined.flat_map(|endpoint| &endpoint.addresses).map(IpNetwork::ip)
 }
 
-/// Has frames between the neighbours of a network judged, or not.
-fn judge(network: &Network, on: bool) -> Option<Step> {
-    let bridge = |policed| {
-        let set = desired::network(network, policed);
-        let mut all = set.iter().map(|(_, resource)| resource.clone());
-        all.find(|resource| matches!(resource, Resource::Bridge(_)))
-    };
-    let (from, to) = (bridge(!on)?, bridge(on)?);
-    (from != to).then_some(Step::Update { from, to })
+/// The bridge of a network as it should be.
+fn bridge(network: &Network, policed: bool) -> Option<Bridge> {
+    let set = desired::network(network, policed);
+    set.iter().find_map(|(_, resource)| match resource {
+        Resource::Bridge(bridge) => Some(bridge.clone()),
+        _ => None,
+    })
+}
+
+/// The bridges that a plan makes or changes, and their networks.
+fn bridges(plan: &Plan) -> Vec<(NetworkId, Bridge)> {
+    let set = plan.steps.iter().filter_map(|step| match step {
+        Step::Create(Resource::Bridge(bridge))
+        | Step::Update { to: Resource::Bridge(bridge), .. } => Some(bridge),
+        _ => None,
+    });
+    set.filter_map(|bridge| match bridge.owner {
+        Owner::Network(id) => Some((id, bridge.clone())),
+        _ => None,
+    })
+    .collect()
 }
 
 impl<K: Kernel> Core<K> {
     /// Waits for the elements, cuts what they forbid, and does the rest.
     pub(super) async fn apply(&self, pending: Pending) -> Result<usize, Refusal> {
-        let Pending { submitted, plan, narrowed } = pending;
+        let Pending { submitted, plan, narrowed, judged } = pending;
         let refused = |error: &ApplyError| outcome::of_apply(error);
         submitted.done().await.map_err(|source| refused(&ApplyError::Nft { source }))?;
+        for network in judged {
+            // Before an endpoint is there whose frames would pass.
+            self.see_to_judging(network).await?;
+        }
         self.kernel.apply(&plan).await.map_err(|error| refused(&error))?;
+        for (network, made) in bridges(&plan) {
+            if self.bridge_now(network).is_some_and(|bridge| bridge != made) {
+                self.see_to_judging(network).await?;
+            }
+        }
         if narrowed.is_empty() {
             return Ok(0);
         }
@@ -113,6 +137,27 @@ impl<K: Kernel> Core<K> {
         let count = forbidden.len();
         self.kernel.end(forbidden).await.map_err(|error| refused(&error))?;
         Ok(count)
+    }
+
+    /// Has the frames between the neighbours of a network judged, or not. Of calls that come
+    /// here at the same time the last one finds what all of them have committed.
+    async fn see_to_judging(&self, network: NetworkId) -> Result<(), Refusal> {
+        let _judging = self.locks.write(LockKey::Judging(network)).await;
+        let Some(bridge) = self.bridge_now(network) else { return Ok(()) };
+        let other = Bridge { filtered: !bridge.filtered, ..bridge.clone() };
+        let step = Step::Update { from: Resource::Bridge(other), to: Resource::Bridge(bridge) };
+        let plan = Plan { steps: vec![step], ..Plan::default() };
+        match self.kernel.apply(&plan).await {
+            Err(error) if self.bridge_now(network).is_some() => Err(outcome::of_apply(&error)),
+            // The network may have been deleted meanwhile.
+            _ => Ok(()),
+        }
+    }
+
+    /// A network's bridge as it should be; none if it has none, or is gone.
+    fn bridge_now(&self, network: NetworkId) -> Option<Bridge> {
+        let state = self.state();
+        bridge(state.topology().network(network)?, state.policies().is_policed(network))
     }
 
     /// Those of some flows that may not begin any more.
