@@ -5,6 +5,7 @@ use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use postern_failpoint::point;
 use postern_model::dns::RESOLVER;
 use postern_model::id::SandboxId;
 
@@ -94,6 +95,7 @@ impl Sockets {
 
     /// Binds both at this port; 0 is one that is free for UDP, and may not be for TCP.
     pub(crate) fn bind_at(port: u16) -> io::Result<Self> {
+        point("names.bind")?;
         let udp = UdpSocket::bind((RESOLVER.ip(), port))?;
         let port = udp.local_addr()?.port();
         Ok(Self { port, udp, tcp: TcpListener::bind((RESOLVER.ip(), port))? })

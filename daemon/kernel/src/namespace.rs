@@ -110,6 +110,7 @@ impl Namespace {
 
     /// Takes the calling thread inside, for the rest of its life.
     pub(crate) fn enter(&self) -> io::Result<()> {
+        point("netns.enter")?;
         Ok(setns(&self.file, CloneFlags::CLONE_NEWNET)?)
     }
 

@@ -15,6 +15,7 @@ use netlink_packet_core::{
 use netlink_packet_netfilter::NetfilterMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use nix::sys::socket::{setsockopt, sockopt};
+use postern_failpoint::point;
 
 use crate::netlink::{self, messages, port};
 
@@ -195,6 +196,7 @@ impl NetfilterSocket {
         request: &NetfilterMessage,
         mut pick: impl FnMut(Reply<'_>) -> Option<T>,
     ) -> io::Result<Vec<T>> {
+        point("nfnl.dump")?;
         for _ in 0..DUMP_ATTEMPTS {
             let mut found = Vec::new();
             let sequence = self.next_sequence();

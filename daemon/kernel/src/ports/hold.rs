@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use nix::errno::Errno;
+use postern_failpoint::point;
 use postern_model::port::Protocol;
 use socket2::{Domain, SockFilter, Socket, Type};
 
@@ -29,6 +30,7 @@ pub(super) fn bind(protocol: Protocol, address: IpAddr, port: u16) -> Result<Soc
 }
 
 fn try_bind(protocol: Protocol, address: IpAddr, port: u16) -> io::Result<Socket> {
+    point("ports.hold")?;
     let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let (kind, transport) = match protocol {
         Protocol::Tcp => (Type::STREAM, socket2::Protocol::TCP),

@@ -137,6 +137,7 @@ impl Socket {
         message: RouteNetlinkMessage,
     ) -> Result<Option<RouteNetlinkMessage>, NetlinkError> {
         let mut found = None;
+        point("rtnl.ask")?;
         self.send(message, NLM_F_REQUEST | NLM_F_ACK)?;
         self.answers(|answer| found = Some(answer))?;
         Ok(found)
@@ -147,6 +148,7 @@ impl Socket {
         &mut self,
         message: &RouteNetlinkMessage,
     ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+        point("rtnl.ask")?;
         for _ in 0..DUMP_TRIES {
             let mut found = Vec::new();
             self.send(message.clone(), NLM_F_REQUEST | NLM_F_DUMP)?;

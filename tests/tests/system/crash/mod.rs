@@ -3,19 +3,23 @@
 //! denied opens and nothing that is allowed is cut.
 //!
 //! A run is of lives. One that is armed comes upon a fault the seed has chosen, at its
-//! start or in its work; the next one has none, so what it finds is looked at and every
+//! start or in its work, and namespaces may vanish under it; the next one has none, so what it finds is looked at and every
 //! error is a finding. Each ends by a kill, by its fault or in the middle of a call.
 //! `cargo xtask crash --lives N --seed N` runs as many as one likes.
 
 mod faults;
 mod model;
+mod round;
 mod scene;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::mount::{MntFlags, umount2};
 use postern_tests::World;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use tonic::Status;
 
 use model::{Model, Operation};
 use scene::Scene;
@@ -30,6 +34,8 @@ fn setting(name: &str, default: u64) -> u64 {
     given.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: {text}")))
 }
 
+/// How often a namespace vanishes before a life's next operations.
+const VANISHING: f64 = 0.05;
 /// Descriptors that come and go: connections, threads' sockets.
 const SPARE: usize = 8;
 
@@ -41,6 +47,11 @@ struct Tally {
     kills: u64,
     faults: u64,
     restarts: Vec<Duration>,
+}
+
+/// Whether the daemon itself said so, rather than the connection to it.
+fn has_reason(status: &Status) -> bool {
+    status.metadata().contains_key("grpc-status-details-bin")
 }
 
 struct Run<'a> {
@@ -87,10 +98,13 @@ impl Run<'_> {
         if !armed {
             self.look().await;
         }
-        for _ in 0..self.rng.random_range(4..16) {
-            let operation = self.model.propose(&mut self.rng);
-            let outcome = operation.perform(&self.world.api).await;
-            self.note(operation, outcome, armed).await;
+        for _ in 0..self.rng.random_range(2..8) {
+            let operations = round::propose(&self.model, &mut self.rng);
+            if armed && self.rng.random_bool(VANISHING) {
+                self.vanish().await;
+            }
+            let outcomes = round::perform(self.world.api.clone(), operations).await;
+            self.note(outcomes, armed).await;
         }
         if armed {
             self.recover().await;
@@ -99,34 +113,50 @@ impl Run<'_> {
         self.cut_off().await;
     }
 
-    /// Takes in what became of an operation. One that failed may have been done or not, but
+    /// Somebody unpins a sandbox's namespace, which is gone then or soon.
+    async fn vanish(&mut self) {
+        let Some(name) = self.model.some_sandbox(&mut self.rng) else { return };
+        // A daemon that was just killed will tell where it was another time.
+        let Ok(sandbox) = self.world.api.sandbox(&name).await else { return };
+        println!("  the namespace of {name} vanishes");
+        let path = Path::new(&sandbox.netns_path);
+        // As `ip netns delete` does. A daemon that goes on meanwhile may have been quicker.
+        let _ = umount2(path, MntFlags::MNT_DETACH);
+        let _ = std::fs::remove_file(path);
+        self.tally.faults += 1;
+    }
+
+    /// Takes in what became of operations. One that failed may have been done or not, but
     /// nothing else may have been, and only a fault excuses it.
-    async fn note(
-        &mut self,
-        operation: Operation,
-        outcome: Result<(), tonic::Status>,
-        armed: bool,
-    ) {
-        self.tally.operations += 1;
-        match outcome {
-            Ok(()) => {
+    async fn note(&mut self, outcomes: Vec<(Operation, Result<(), Status>)>, armed: bool) {
+        let mut unknown = Vec::new();
+        let mut failure = None;
+        for (operation, outcome) in outcomes {
+            self.tally.operations += 1;
+            let Err(status) = outcome else {
                 self.tally.acknowledged += 1;
                 self.model = self.model.after(&operation);
+                continue;
+            };
+            println!("  {operation:?}: {:?} {}", status.code(), status.message());
+            assert!(armed, "{operation:?}: {status}");
+            unknown.push(operation);
+            // Of those that were under way, the one that tells of no reason tells most.
+            if failure.as_ref().is_none_or(has_reason) {
+                failure = Some(status);
             }
-            Err(status) => {
-                println!("  {operation:?}: {:?} {}", status.code(), status.message());
-                assert!(armed, "{operation:?}: {status}");
-                self.tally.faults += 1;
-                self.revive(&status).await;
-                self.settle(&operation).await;
-            }
+        }
+        if let Some(status) = failure {
+            self.tally.faults += 1;
+            self.revive(&status).await;
+            self.settle(&unknown).await;
         }
     }
 
     /// Starts the daemon again if that is why a call failed. The connection ends a moment
     /// before the process does.
-    async fn revive(&mut self, status: &tonic::Status) {
-        if status.metadata().contains_key("grpc-status-details-bin") {
+    async fn revive(&mut self, status: &Status) {
+        if has_reason(status) {
             return;
         }
         let begun = Instant::now();
@@ -140,12 +170,12 @@ impl Run<'_> {
         self.world.start().await;
     }
 
-    /// After an operation of which nobody knows whether it was done.
-    async fn settle(&mut self, operation: &Operation) {
+    /// After operations of which nobody knows whether they were done.
+    async fn settle(&mut self, unknown: &[Operation]) {
         let found = Model::read(&self.world.api).await;
         assert!(
-            self.model.may_become(operation, &found),
-            "{operation:?}\nbefore: {:?}\nafter: {found:?}",
+            self.model.may_become(unknown, &found),
+            "{unknown:?}\nbefore: {:?}\nafter: {found:?}",
             self.model
         );
         self.model = found;
@@ -176,25 +206,26 @@ impl Run<'_> {
         self.scene.assert_holds();
     }
 
-    /// Kills the daemon in the middle of an operation.
+    /// Kills the daemon in the middle of operations.
     async fn cut_off(&mut self) {
-        let operation = self.model.propose(&mut self.rng);
+        let operations = round::propose(&self.model, &mut self.rng);
         let wait = Duration::from_micros(self.rng.random_range(0..12_000));
-        let api = self.world.api.clone();
-        let under_way = tokio::spawn(async move { operation.perform(&api).await });
+        let under_way = tokio::spawn(round::perform(self.world.api.clone(), operations));
         tokio::time::sleep(wait).await;
         self.world.restart().await;
         self.tally.kills += 1;
-        self.tally.operations += 1;
-        match under_way.await {
-            Ok(Ok(())) => {
-                self.tally.acknowledged += 1;
-                self.model = self.model.after(&operation);
-                assert_eq!(Model::read(&self.world.api).await, self.model, "acknowledged and lost");
+        let mut unknown = Vec::new();
+        for (operation, outcome) in under_way.await.unwrap_or_else(|error| panic!("{error}")) {
+            self.tally.operations += 1;
+            match outcome {
+                Ok(()) => {
+                    self.tally.acknowledged += 1;
+                    self.model = self.model.after(&operation);
+                }
+                Err(_) => unknown.push(operation),
             }
-            Ok(Err(_)) => self.settle(&operation).await,
-            Err(error) => panic!("{error}"),
         }
+        self.settle(&unknown).await;
     }
 
     async fn end(mut self) {

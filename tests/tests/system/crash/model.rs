@@ -139,16 +139,20 @@ impl Model {
         next
     }
 
-    /// Whether an operation that failed may have left this: all of it or nothing. Only the
-    /// deletion of a sandbox with its endpoints is several changes.
-    pub(super) fn may_become(&self, operation: &Operation, found: &Self) -> bool {
-        if found == self || *found == self.after(operation) {
-            return true;
-        }
-        let Op::DeleteSandbox(s) = operation else { return false };
+    /// What there is where an operation was broken off that is several changes: only the
+    /// deletion of a sandbox with its endpoints is, and some of them may be left.
+    pub(super) fn partly_after(&self, operation: &Operation, found: &Self) -> Self {
         let mut partly = self.clone();
-        partly.endpoints.retain(|key, _| key.1 != *s || found.endpoints.contains_key(key));
-        *found == partly
+        if let Op::DeleteSandbox(s) = operation {
+            partly.endpoints.retain(|key, _| key.1 != *s || found.endpoints.contains_key(key));
+        }
+        partly
+    }
+
+    /// One of its sandboxes.
+    pub(super) fn some_sandbox(&self, rng: &mut StdRng) -> Option<String> {
+        let all: Vec<u8> = self.sandboxes.keys().copied().collect();
+        (!all.is_empty()).then(|| sand(all[rng.random_range(0..all.len())]))
     }
 
     /// What the API says there is.
