@@ -40,3 +40,4 @@ mod reflection;
 mod restart;
 mod sandboxes;
 mod soak;
+mod versions;

@@ -66,8 +66,9 @@ impl Nft {
     }
 
     /// Declares both tables and replaces their rules. Elements and fences stay, and no
-    /// packet meets tables without rules. Blocks for some 20 ms. Returns whether the tables
-    /// are owned now.
+    /// packet meets tables without rules; but where a set of another layout is there, which
+    /// another version has left, both tables are made anew and empty. Blocks for some 20 ms.
+    /// Returns whether the tables are owned now.
     ///
     /// # Errors
     /// `nft` cannot be run or refuses the ruleset, or the kernel does; another process owns

@@ -14,9 +14,9 @@ use tokio::sync::oneshot;
 use super::batch::Changes;
 use super::error::NftError;
 use super::owner::Owner;
-use super::script;
 use super::socket::NetfilterSocket;
 use super::transact::transact;
+use super::{dump, script};
 
 /// A group is closed when it takes this many bytes to say: about 50,000 elements.
 const GROUP_LIMIT: usize = 4 << 20;
@@ -93,7 +93,7 @@ fn take(owner: &mut Owner, jobs: &Receiver<Job>, job: Job) -> Option<Job> {
 fn run(owner: &mut Owner, script: &Script) -> Result<bool, NftError> {
     owner.release()?;
     let lasting = owner.declare()?;
-    transact(owner.socket(), &[&script.first])?;
+    declare(owner, lasting, &script.first)?;
     let done = script::run(&script.ruleset);
     let done = done.and_then(|()| transact(owner.socket(), &[&script.then]));
     // Whatever became of it: nobody else is to change what is there.
@@ -101,6 +101,22 @@ fn run(owner: &mut Owner, script: &Script) -> Result<bool, NftError> {
         owner.adopt()?;
     }
     done.map(|()| owner.owns())
+}
+
+/// Declares what a ruleset needs. Tables of another layout, which another version has left,
+/// are made anew.
+fn declare(owner: &mut Owner, lasting: bool, first: &Changes) -> Result<(), NftError> {
+    let operation = "list the sets";
+    let socket = owner.socket();
+    let alike = dump::is_laid_out_alike(socket);
+    if alike.map_err(|source| NftError::Socket { operation, source })? {
+        match transact(socket, &[first]) {
+            Err(error) if error.is_of_another_layout() => {}
+            declared => return declared,
+        }
+    }
+    tracing::warn!("tables of another layout are there, and are made anew");
+    owner.replace(lasting, first)
 }
 
 fn commit(socket: &mut NetfilterSocket, mut group: Vec<Call>) {

@@ -13,7 +13,6 @@ use netlink_packet_netfilter::nftables::{
 use postern_model::resource::{Element, NamedAddress, Verdict};
 use postern_model::time::Timestamp;
 
-use super::advert;
 use super::batch::in_table;
 use super::batch::{kernel_verdict, sought};
 use super::chain::chains;
@@ -22,6 +21,7 @@ use super::comment::comment;
 use super::rules_bridge::ADVERT;
 use super::schema::{Kind, SETS, SetSpec, TABLE, Table};
 use super::socket::{Frame, NetfilterSocket, Reply, nested};
+use super::{advert, maps};
 
 const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 const NFTA_LIST_ELEM: u16 = 1;
@@ -39,6 +39,8 @@ const NFTA_VERDICT_CHAIN: u16 = 2;
 /// `NFT_SET_ELEM_INTERVAL_END`.
 const INTERVAL_END: u32 = 1;
 const NFTA_SET_NAME: u16 = 2;
+const NFTA_SET_KEY_TYPE: u16 = 4;
+const NFTA_SET_DATA_TYPE: u16 = 6;
 const NFTA_EXPR_DATA: u16 = 2;
 const NFTA_COUNTER_PACKETS: u16 = 2;
 const NFTA_RULE_CHAIN: u16 = 2;
@@ -273,14 +275,42 @@ pub(super) fn is_intact(socket: &mut NetfilterSocket) -> io::Result<bool> {
     Ok(found == expected)
 }
 
+/// Whether the sets of ours that are there have the keys and values that ours have.
+pub(super) fn is_laid_out_alike(socket: &mut NetfilterSocket) -> io::Result<bool> {
+    for table in Table::ALL {
+        let alike = each_set(socket, table, |reply| {
+            let number = |kind| {
+                let bytes = reply.all(kind).next()?.first_chunk()?;
+                Some(u32::from_be_bytes(*bytes))
+            };
+            let found = (number(NFTA_SET_KEY_TYPE), number(NFTA_SET_DATA_TYPE));
+            let ours = SetSpec::find(&text(reply, NFTA_SET_NAME)?)?;
+            let (key, value) = maps::types(ours);
+            Some(ours.table == table && found == (Some(key), value))
+        })?;
+        if alike.contains(&false) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// The names of a table's sets; none if it is not there.
 fn set_names(socket: &mut NetfilterSocket, table: Table) -> io::Result<BTreeSet<String>> {
+    let names = each_set(socket, table, |reply| text(reply, NFTA_SET_NAME))?;
+    Ok(names.into_iter().collect())
+}
+
+fn each_set<T>(
+    socket: &mut NetfilterSocket,
+    table: Table,
+    pick: impl FnMut(Reply<'_>) -> Option<T>,
+) -> io::Result<Vec<T>> {
     let attributes = vec![SetAttribute::Table(TABLE.to_owned())];
     let request = NfTablesMessage::GetSet(SetMessage { attributes });
-    let names = socket.dump(&in_table(table, request), |reply| text(reply, NFTA_SET_NAME));
-    match names {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
-        names => Ok(names?.into_iter().collect()),
+    match socket.dump(&in_table(table, request), pick) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        found => found,
     }
 }
 

@@ -80,3 +80,12 @@ pub enum NftError {
     #[error("nothing commits to nftables any more")]
     Stopped,
 }
+
+impl NftError {
+    /// Whether something by the name of what was to be made is there already and is another
+    /// thing, such as a set with other keys.
+    pub(super) fn is_of_another_layout(&self) -> bool {
+        let (Self::Socket { source, .. } | Self::Set { source, .. }) = self else { return false };
+        source.kind() == io::ErrorKind::AlreadyExists
+    }
+}

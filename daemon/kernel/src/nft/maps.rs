@@ -45,20 +45,17 @@ fn declaration(set: &SetSpec, id: u32) -> SetMessage {
             Kind::Spans => SetFlags::Interval,
             Kind::Ranges => SetFlags::Interval | SetFlags::Concat,
         };
+    let (key, value) = types(set);
     let mut attributes = vec![
         SetAttribute::Table(TABLE.to_owned()),
         SetAttribute::Name(set.name.to_owned()),
         SetAttribute::Id(id),
         SetAttribute::Flags(flags),
-        SetAttribute::KeyType(number(set.key)),
+        SetAttribute::KeyType(key),
         SetAttribute::KeyLen(length(set.key)),
     ];
-    if set.value.is_empty() {
-        // A set has no data.
-    } else if set.value == [Field::Verdict] {
-        attributes.push(SetAttribute::DataType(VERDICT));
-    } else {
-        attributes.push(SetAttribute::DataType(number(set.value)));
+    attributes.extend(value.map(SetAttribute::DataType));
+    if value.is_some_and(|value| value != VERDICT) {
         attributes.push(SetAttribute::DataLen(length(set.value)));
     }
     if set.kind == Kind::Ranges {
@@ -68,6 +65,16 @@ fn declaration(set: &SetSpec, id: u32) -> SetMessage {
         attributes.push(SetAttribute::Other(counter()));
     }
     SetMessage { attributes }
+}
+
+/// The numbers of the types of a set's keys, and of its values where it has some.
+pub(super) fn types(set: &SetSpec) -> (u32, Option<u32>) {
+    let value = match set.value {
+        [] => None,
+        [Field::Verdict] => Some(VERDICT),
+        fields => Some(number(fields)),
+    };
+    (number(set.key), value)
 }
 
 /// What every element has a copy of. The crate's form of the attribute has room for a name

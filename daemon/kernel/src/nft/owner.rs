@@ -84,10 +84,13 @@ impl Owner {
     /// Deletes the tables, whether they are there or not.
     pub(super) fn delete(&mut self) -> Result<(), NftError> {
         self.declare()?;
-        let gone = Table::ALL
-            .map(|table| Changes::other(table, [NfTablesMessage::DeleteTable(message(None))]));
-        let gone: Vec<&Changes> = gone.iter().collect();
-        transact(&mut self.socket, &gone)
+        transact(&mut self.socket, &[&gone()])
+    }
+
+    /// Makes the tables anew with what is to be in them, in one transaction.
+    pub(super) fn replace(&mut self, lasting: bool, content: &Changes) -> Result<(), NftError> {
+        let anew = tables(lasting.then_some(TableFlags::Persisent));
+        transact(&mut self.socket, &[&gone(), &anew, content])
     }
 
     fn patiently(&mut self, flags: Option<TableFlags>) -> Result<(), NftError> {
@@ -109,6 +112,11 @@ impl Owner {
 fn tables(flags: Option<TableFlags>) -> Changes {
     let declared = |table| Changes::other(table, [NfTablesMessage::NewTable(message(flags))]);
     Table::ALL.into_iter().map(declared).reduce(Changes::and).unwrap_or_default()
+}
+
+fn gone() -> Changes {
+    let gone = |table| Changes::other(table, [NfTablesMessage::DeleteTable(message(None))]);
+    Table::ALL.into_iter().map(gone).reduce(Changes::and).unwrap_or_default()
 }
 
 fn message(flags: Option<TableFlags>) -> TableMessage {
