@@ -181,16 +181,34 @@ pub(crate) fn remove(run_dir: &Path, sandbox: SandboxId, file: SandboxFile) -> i
     Ok(())
 }
 
-/// Every file of every sandbox.
-pub(crate) fn observe(run_dir: &Path) -> io::Result<Vec<Resource>> {
-    let folders = match fs::read_dir(directory(run_dir)) {
+/// Removes the folders of sandboxes of which a run was cut off before it had made a file:
+/// none of them is observed.
+pub(crate) fn remove_unwritten(run_dir: &Path) -> io::Result<()> {
+    for of in [directory(run_dir), copies(run_dir)] {
+        for sandbox in sandboxes(&of)? {
+            let there = |file| Names::of(run_dir, sandbox, file).file.symlink_metadata().is_ok();
+            if !SandboxFile::ALL.into_iter().any(there) {
+                SandboxFile::ALL.into_iter().try_for_each(|file| remove(run_dir, sandbox, file))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Those that have a folder there.
+fn sandboxes(of: &Path) -> io::Result<Vec<SandboxId>> {
+    let folders = match fs::read_dir(of) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         folders => folders?,
     };
+    let names = folders.flatten().map(|folder| folder.file_name());
+    Ok(names.filter_map(|name| name.to_str()?.parse().ok()).collect())
+}
+
+/// Every file of every sandbox.
+pub(crate) fn observe(run_dir: &Path) -> io::Result<Vec<Resource>> {
     let mut found = Vec::new();
-    for folder in folders.flatten() {
-        let name = folder.file_name();
-        let Some(sandbox) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+    for sandbox in sandboxes(&directory(run_dir))? {
         for file in SandboxFile::ALL {
             if let Some(content) = Names::of(run_dir, sandbox, file).read() {
                 found.push(Resource::File { sandbox, file, content });
@@ -252,6 +270,25 @@ mod tests {
             assert_eq!(seen, text);
             assert_eq!(files.observed(), [Content::Written(text.to_owned())]);
         }
+    }
+
+    #[test]
+    fn folders_that_a_run_was_cut_off_to_fill_go_and_others_stay() {
+        let files = Files::new();
+        files.write("one\n");
+        let run_dir = files.0.path();
+        let other: SandboxId = "01932c07-a9d0-7000-8abc-0123456789ac".parse().unwrap();
+        let half = [path_of(run_dir, other), copies(run_dir).join(other.to_string())];
+        let more = path_of(run_dir, "01932c07-a9d0-7000-8abc-0123456789ad".parse().unwrap());
+        let foreign = directory(run_dir).join("of-somebody");
+        half.iter().chain([&more, &foreign]).for_each(|path| fs::create_dir(path).unwrap());
+        fs::write(half[1].join("hosts"), "").unwrap();
+        fs::write(half[1].join("hosts.coming"), "").unwrap();
+        fs::write(more.join("notes"), "somebody's").unwrap();
+        remove_unwritten(run_dir).unwrap();
+        assert_eq!(half.map(|path| path.exists()), [false, false]);
+        assert!(more.join("notes").exists() && foreign.exists());
+        assert_eq!(files.observed(), [Content::Written("one\n".to_owned())]);
     }
 
     #[test]

@@ -100,6 +100,8 @@ impl Open {
         fs::create_dir_all(&directory).map_err(failed(&directory.display().to_string()))?;
         let removed = namespace::remove_unpinned(&settings.run_dir);
         removed.map_err(failed(&directory.display().to_string()))?;
+        let removed = files::remove_unwritten(&settings.run_dir);
+        removed.map_err(failed("a place for the files of sandboxes"))?;
         let tables = Nft::open(settings.own_tables).map_err(nft)?;
         let owned_tables = tables.load_base().map_err(nft)?;
         let features = Features { owned_tables, ..Features::probe() };
