@@ -22,7 +22,8 @@ fn neighbours_are_judged_as_the_later_of_two_calls_has_it() {
         for _ in 0..ROUNDS {
             let (gone, come) =
                 tokio::join!(api.disconnect("blue", goes), api.connect("blue", comes, spec()));
-            (gone.unwrap(), come.unwrap());
+            gone.unwrap();
+            come.unwrap();
             world.assert_agrees().await;
             (goes, comes) = (comes, goes);
         }
