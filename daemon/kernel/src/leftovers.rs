@@ -1,7 +1,7 @@
 //! Links that an earlier run did not live to delete.
 
 use crate::error::OpenError;
-use crate::mark::{self, LINK_GROUP, REAP_GROUP};
+use crate::mark::{self, REAP_GROUP};
 use crate::reaper::{Reaper, Retired};
 use crate::rtnl::{LinkKind, LinkRecord, Socket};
 
@@ -27,7 +27,6 @@ pub(crate) fn clear() -> Result<Reaper, OpenError> {
 
 fn is_left_over(link: &LinkRecord) -> bool {
     let ours = matches!(link.kind, LinkKind::Bridge { .. } | LinkKind::Veth { .. });
-    let half_made = link.alias.is_none() && matches!(link.group, LINK_GROUP | REAP_GROUP);
     let retired = link.group == REAP_GROUP && mark::owner(link.alias.as_deref()).is_some();
-    ours && (half_made || retired)
+    link.is_half_made() || (ours && retired)
 }

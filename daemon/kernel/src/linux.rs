@@ -23,6 +23,7 @@ use crate::features::Features;
 use crate::flow_log::FlowLog;
 use crate::kernel::{Applied, Kernel, LinkFacts, LiveFlows};
 use crate::leftovers;
+use crate::mark::REAP_GROUP;
 use crate::names::{NameService, Names};
 use crate::namespace::{self, Namespace};
 use crate::nft::{Nft, NftError, Submitted};
@@ -294,7 +295,8 @@ async fn read<T: Send + 'static>(
 fn facts(name: &IfName) -> Result<Option<LinkFacts>, ObserveError> {
     let mut socket = Socket::open().map_err(|source| ObserveError::Io { source })?;
     let found = socket.link(name.as_str()).map_err(ObserveError::netlink("link"))?;
-    let Some(link) = found else { return Ok(None) };
+    // What is out of service has its name for a moment only; who wants that waits for it.
+    let Some(link) = found.filter(|link| link.group != REAP_GROUP) else { return Ok(None) };
     let addresses =
         socket.addresses(Some(link.index)).map_err(ObserveError::netlink("addresses"))?;
     Ok(Some(LinkFacts {

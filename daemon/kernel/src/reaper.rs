@@ -1,7 +1,8 @@
 //! The deletion of links that are out of service, off the request path.
 //!
 //! Deleting one link waits for the kernel some 20 ms; deleting a group of 200 hardly
-//! longer; and all the while nobody else can change a link. So a link is retired at once,
+//! longer. A bridge takes it 40 ms (`rcu_barrier`), in which nobody else can change a link.
+//! So a link is retired at once,
 //! and a thread deletes the whole group when some have piled up. What needs a retired link
 //! to be gone makes it hurry, and waits for it.
 

@@ -48,18 +48,25 @@ impl Procfs {
         }
     }
 
-    /// Sets a parameter of a link in the thread's namespace. With IPv6 off, its parameters
-    /// do not exist, and nothing needs them.
+    /// Sets a parameter of a link in the thread's namespace. Where IPv6 is off, or the link's
+    /// MTU is too small for it, its parameters do not exist, and nothing needs them.
     pub(crate) fn set(&self, link: &IfName, sysctl: &LinkSysctl, value: &str) -> io::Result<()> {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
         if sysctl.key.is_empty() || !sysctl.key.bytes().all(plain) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the name of a parameter"));
         }
-        let family = links_in(&self.root, sysctl.family);
-        if sysctl.family == Family::V6 && !family.exists() {
-            return Ok(());
+        let of = |family| links_in(&self.root, family).join(link.as_str());
+        match write(&of(sysctl.family).join(&sysctl.key), value) {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && sysctl.family == Family::V6
+                    && !of(Family::V6).exists()
+                    && of(Family::V4).exists() =>
+            {
+                Ok(())
+            }
+            done => done,
         }
-        write(&family.join(link.as_str()).join(&sysctl.key), value)
     }
 }
 

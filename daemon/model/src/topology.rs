@@ -1,7 +1,7 @@
 //! All records with their indexes, and the [`Change`] that moves them on.
 //!
-//! A change is applied here and written to the store as one; both read the same data,
-//! so that memory and disk cannot disagree.
+//! A change is applied here and written to the store from the same data, here first; one
+//! that the disk refuses is taken back by its inverse.
 
 mod inverse;
 

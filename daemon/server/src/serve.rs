@@ -17,7 +17,9 @@ use tokio::sync::watch;
 use tonic::transport::Server;
 
 use crate::backend::Backend;
-use crate::service::{Drivers, Endpoints, Events, Flows, Networks, Policies, Sandboxes, System};
+use crate::service::{
+    Drivers, Endpoints, Events, Flows, Networks, Policies, Sandboxes, Streams, System,
+};
 
 /// Largest request, bytes; larger ones get OUT_OF_RANGE from tonic before they are read.
 pub const MESSAGE_MAX: usize = 1 << 20;
@@ -64,8 +66,9 @@ pub async fn serve<B: Backend>(
     }
     let networks = served!(NetworkServiceServer<Networks<B>>, Networks(backend.clone()));
     let sandboxes = served!(SandboxServiceServer<Sandboxes<B>>, Sandboxes(backend.clone()));
+    let streams = Streams::new(stopping.clone());
     let endpoints =
-        served!(EndpointServiceServer<Endpoints<B>>, Endpoints(backend.clone(), stopping.clone()));
+        served!(EndpointServiceServer<Endpoints<B>>, Endpoints(backend.clone(), streams));
     let policies = served!(PolicyServiceServer<Policies<B>>, Policies(backend.clone()));
     let drivers = served!(DriverServiceServer<Drivers<B>>, Drivers(backend.clone()));
     let events = served!(EventServiceServer<Events<B>>, Events(backend.clone(), stopping.clone()));

@@ -58,6 +58,16 @@ impl Store {
         Ok((Self { db, writer: Arc::new(writer) }, loaded))
     }
 
+    /// Whether changes can be written. After the first error of the disk none can, and
+    /// nothing can be read: what it refused would be told as if it were there. The records
+    /// in memory are not concerned.
+    ///
+    /// # Errors
+    /// That error, until the store is opened anew.
+    pub fn check(&self) -> Result<(), CommitError> {
+        self.writer.failure().map_or(Ok(()), |error| Err(CommitError::Sled(error)))
+    }
+
     /// Has a change written, all of it or nothing, after every one that was handed over
     /// before. Returns at once.
     pub fn commit(&self, change: Arc<Change>) -> Written {
@@ -77,6 +87,7 @@ impl Store {
     /// # Errors
     /// The disk refuses, or a record cannot be read.
     pub fn events_after(&self, generation: u64, limit: usize) -> Result<Vec<Event>, ReadError> {
+        self.readable()?;
         let first = Kind::Event.key(&generation.saturating_add(1).to_be_bytes());
         let last = Kind::Event.key(&u64::MAX.to_be_bytes());
         let mut events = Vec::new();
@@ -92,8 +103,13 @@ impl Store {
     /// # Errors
     /// The disk refuses, or the record cannot be read.
     pub fn request(&self, id: &str) -> Result<Option<RequestRecord>, ReadError> {
+        self.readable()?;
         let key = Kind::Request.key(id.as_bytes());
         let value = self.db.get(&key).map_err(ReadError::Sled)?;
         value.map(|value| decode(&key, &value)).transpose()
+    }
+
+    fn readable(&self) -> Result<(), ReadError> {
+        self.writer.failure().map_or(Ok(()), |error| Err(ReadError::Sled(error)))
     }
 }

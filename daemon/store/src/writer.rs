@@ -7,10 +7,13 @@
 //! Not sled's `flush_async`: it waits on the very threads that do sled's writing, and eight
 //! flushes at a time leave none to write (seen: all of them wait for ever). Nor from the
 //! callers' threads: a batch waits for a flush that is under way.
+//!
+//! sled does nothing more after the first error of the disk, though what it refused can be
+//! read until it is closed. So the first one is kept, and nothing is written or read then.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use postern_failpoint::{passage, point};
@@ -53,14 +56,24 @@ pub(crate) struct Writer {
     /// Both there until it is dropped.
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
+    failure: Arc<OnceLock<sled::Error>>,
 }
 
 impl Writer {
     pub(crate) fn start(db: Db) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel();
+        let failure = Arc::default();
+        let disk = Disk { db, failure: Arc::clone(&failure) };
         let thread = thread::Builder::new().name("store".to_owned());
-        let thread = thread.spawn(move || serve(&db, &queue))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        let thread = thread.spawn(move || serve(&disk, &queue))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), failure })
+    }
+
+    /// The error after which nothing is written any more.
+    pub(crate) fn failure(&self) -> Option<sled::Error> {
+        let panicked = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
+        let panicked = panicked.then(|| io::Error::other("the store has stopped").into());
+        self.failure.get().cloned().or(panicked)
     }
 
     /// Asks for a change to be written, after all that were asked for before.
@@ -82,17 +95,50 @@ impl Drop for Writer {
     }
 }
 
-fn serve(db: &Db, jobs: &Receiver<Job>) {
-    while let Ok(job) = jobs.recv() {
-        let group = std::iter::once(job).chain(jobs.try_iter()).take(GROUP_MAX);
-        write(db, group.collect());
+/// sled, until it fails.
+struct Disk {
+    db: Db,
+    failure: Arc<OnceLock<sled::Error>>,
+}
+
+impl Disk {
+    /// Writes a change: all of it or nothing.
+    fn apply(&self, change: &Change) -> Result<(), CommitError> {
+        let batch = batch(&self.db, change)?;
+        point("store.commit").map_err(|error| CommitError::Sled(error.into()))?;
+        self.attempt(|db| db.apply_batch(batch)).map_err(CommitError::Sled)?;
+        passage("store.committed");
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), sled::Error> {
+        point("store.flush")?;
+        self.attempt(|db| db.flush().map(drop))?;
+        passage("store.flushed");
+        Ok(())
+    }
+
+    fn attempt(&self, write: impl FnOnce(&Db) -> sled::Result<()>) -> sled::Result<()> {
+        if let Some(error) = self.failure.get() {
+            return Err(error.clone());
+        }
+        let done = point("store.broken").map_err(Into::into).and_then(|()| write(&self.db));
+        // Nobody else sets it.
+        done.inspect_err(|error| drop(self.failure.set(error.clone())))
     }
 }
 
-fn write(db: &Db, group: Vec<Job>) {
+fn serve(disk: &Disk, jobs: &Receiver<Job>) {
+    while let Ok(job) = jobs.recv() {
+        let group = std::iter::once(job).chain(jobs.try_iter()).take(GROUP_MAX);
+        write(disk, group.collect());
+    }
+}
+
+fn write(disk: &Disk, group: Vec<Job>) {
     let mut waiting = Vec::new();
     for Job { change, reply } in group {
-        match change.map_or(Ok(()), |change| apply(db, &change)) {
+        match change.map_or(Ok(()), |change| disk.apply(&change)) {
             Ok(()) => waiting.push(reply),
             Err(error) => tell(reply, Err(error)),
         }
@@ -100,26 +146,10 @@ fn write(db: &Db, group: Vec<Job>) {
     if waiting.is_empty() {
         return;
     }
-    let flushed = flush(db);
+    let flushed = disk.flush();
     for reply in waiting {
         tell(reply, flushed.clone().map_err(CommitError::Sled));
     }
-}
-
-/// Writes a change: all of it or nothing.
-fn apply(db: &Db, change: &Change) -> Result<(), CommitError> {
-    let batch = batch(db, change)?;
-    point("store.commit").map_err(|error| CommitError::Sled(error.into()))?;
-    db.apply_batch(batch).map_err(CommitError::Sled)?;
-    passage("store.committed");
-    Ok(())
-}
-
-fn flush(db: &Db) -> Result<(), sled::Error> {
-    point("store.flush")?;
-    db.flush()?;
-    passage("store.flushed");
-    Ok(())
 }
 
 fn tell(reply: oneshot::Sender<Result<(), CommitError>>, result: Result<(), CommitError>) {

@@ -3,9 +3,10 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use postern_proto::v1::EndpointSpec;
+use postern_proto::v1::{DisconnectRequest, EndpointSpec};
 use postern_tests::command::sh;
-use postern_tests::{Refusal, World, ask};
+use postern_tests::traffic::{Conversation, Server};
+use postern_tests::{HOST4, Refusal, World, ask};
 use tonic::Code;
 
 /// How long the kernel may take to follow what was taken back.
@@ -136,6 +137,77 @@ fn what_the_disk_refuses_is_as_it_was() {
         }
         world.api.disconnect("blue", "a").await.unwrap();
         world.api.connect("blue", "b", called("eth0")).await.unwrap();
+        world.assert_agrees().await;
+    });
+}
+
+#[test]
+fn a_disk_that_fails_for_good_has_everything_refused_before_it_is_begun() {
+    World::run(async |world| {
+        world.api.create_network("blue", ask::network(&["10.1.0.0/24"])).await.unwrap();
+        let web = world.place("blue", "web", ask::publish(&[ask::tcp(8080, 80)])).await;
+        world.api.create_sandbox("other").await.unwrap();
+        let _server = Server::tcp(&web, "0.0.0.0:80", "web");
+        world.kill9();
+        world.try_start("store.broken=1*return(EIO)").await.unwrap();
+        Refusal::expect(world.api.connect("blue", "other", ask::endpoint()).await)
+            .assert(Code::Internal, "");
+        let mut talk = Conversation::begin(&world.outside, &format!("{HOST4}:8080")).unwrap();
+        let before = world.snapshot().await;
+        for _ in 0..3 {
+            // The same request again: what was refused is not told as if it were done.
+            let request = DisconnectRequest {
+                endpoint: "web.blue".into(),
+                request_id: "away".into(),
+                ..DisconnectRequest::default()
+            };
+            let refused = world.api.endpoints.clone().disconnect(request).await;
+            Refusal::expect(refused.map(drop)).assert(Code::Internal, "");
+            assert_eq!(world.snapshot().await, before);
+            assert!(talk.goes_on(), "what the disk cannot keep was begun");
+        }
+        world.assert_agrees().await;
+        world.restart().await;
+        world.api.connect("blue", "other", ask::endpoint()).await.unwrap();
+        world.api.disconnect("blue", "web").await.unwrap();
+        world.assert_agrees().await;
+    });
+}
+
+#[test]
+fn a_flow_that_began_under_what_the_disk_refused_ends() {
+    World::run(async |world| {
+        let spec = || ask::apart(ask::network(&["10.1.0.0/24"]));
+        world.api.create_network("blue", spec()).await.unwrap();
+        let bob = world.place("blue", "bob", ask::endpoint()).await;
+        let eve = world.place("blue", "eve", ask::endpoint()).await;
+        let _server = Server::tcp(&bob, "0.0.0.0:80", "bob");
+        let address = world.api.endpoint("bob.blue").await.unwrap().ipv4_address;
+        let to = format!("{}:80", address.split('/').next().unwrap());
+        world.kill9();
+        // The kernel has it at once; the disk takes its time, and refuses.
+        world.try_start("store.commit=1*sleep(1500);store.flush=1*return(EIO)").await.unwrap();
+        let found = world.api.network("blue").await.unwrap();
+        let request = postern_proto::v1::UpdateNetworkRequest {
+            network: "blue".into(),
+            spec: Some(ask::network(&["10.1.0.0/24"])),
+            revision: found.revision,
+            ..Default::default()
+        };
+        let mut networks = world.api.networks.clone();
+        let opened = tokio::spawn(async move { networks.update(request).await });
+        let begun = Instant::now();
+        let mut talk = None;
+        while talk.is_none() && !opened.is_finished() {
+            assert!(begun.elapsed() < REPAIR_LIMIT);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            talk = Conversation::begin(&eve, &to);
+        }
+        let mut talk = talk.expect("nothing was opened");
+        assert!(opened.await.unwrap().is_err());
+        assert!(!talk.goes_on(), "it goes on though it may not begin");
+        assert!(Conversation::begin(&eve, &to).is_none());
+        world.restart().await;
         world.assert_agrees().await;
     });
 }

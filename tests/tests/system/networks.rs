@@ -60,6 +60,29 @@ fn the_mtu_is_that_of_the_bridge_and_of_its_ports() {
     });
 }
 
+/// A link of less than 1280 bytes has no IPv6, nor any parameters of it.
+#[test]
+fn the_mtu_may_be_too_small_for_ipv6() {
+    World::run_with(&["--watch-drift=false"], async |world| {
+        let spec = NetworkSpec { mtu: 1000, ..ask::network(&["10.1.0.0/24"]) };
+        world.api.create_network("small", spec).await.unwrap();
+        world.api.create_network("usual", ask::network(&["10.2.0.0/24"])).await.unwrap();
+        for network in ["small", "usual"] {
+            let inside = world.place(network, network, ask::endpoint()).await;
+            let gateway = if network == "small" { "10.1.0.1" } else { "10.2.0.1" };
+            inside.sh(&format!("busybox ping -c1 -W2 {gateway}"));
+        }
+        // Somebody makes it too small, and the repair finds no parameters of IPv6.
+        let usual = world.api.endpoint("usual.usual").await.unwrap().uid;
+        let links = world.own_links();
+        let port = links.iter().find(|link| link.owner == format!("endpoint/{usual}")).unwrap();
+        sh(&format!("ip link set {} mtu 900", port.name));
+        let repaired = world.cli(&["reconcile"]);
+        assert_eq!(repaired.code, Some(0), "{}", repaired.stderr);
+        world.assert_agrees().await;
+    });
+}
+
 #[test]
 fn both_families_are_served_at_once() {
     World::run(async |world| {
@@ -137,6 +160,13 @@ fn a_bridge_gets_the_name_that_was_asked_for() {
         // It is out of service at once, and deleted a moment later.
         world.assert_no_strays().await;
         assert!(!sh("ip -o link").contains("br-blue"));
+        // Who wants the name in that moment waits for it.
+        for _ in 0..5 {
+            let spec = ask::with_option(ask::network(&["10.1.0.0/24"]), "bridge-name", "br-blue");
+            world.api.create_network("blue", spec).await.unwrap();
+            world.assert_agrees().await;
+            world.api.delete_network("blue").await.unwrap();
+        }
     });
 }
 

@@ -5,7 +5,7 @@ use postern_model::resource::Bridge;
 
 use super::Executor;
 use crate::error::ApplyError;
-use crate::mark;
+use crate::mark::{self, REAP_GROUP};
 use crate::reaper::Retired;
 use crate::rtnl::{LinkKind, LinkRecord, NetlinkError};
 
@@ -15,15 +15,16 @@ impl Executor<'_> {
     pub(super) fn create_bridge(&mut self, bridge: &Bridge) -> Result<(), ApplyError> {
         self.check_filter(bridge)?;
         self.means.reaper.wait(|retired| retired.name == bridge.name);
-        match self.host.socket.create_bridge(bridge) {
-            Ok(()) => {}
-            Err(error) if error.errno == Errno::EEXIST => {
-                return self.update_bridge(bridge).map_err(|error| match error {
+        if let Err(error) = self.host.socket.create_bridge(bridge) {
+            // It may have been made, and the answer lost.
+            self.drop_half_made(&bridge.name);
+            return match error.errno {
+                Errno::EEXIST => self.update_bridge(bridge).map_err(|error| match error {
                     ApplyError::Foreign { object } => ApplyError::Exists { object },
                     other => other,
-                });
-            }
-            Err(error) => return Err(ApplyError::netlink(&bridge.name)(error)),
+                }),
+                _ => Err(ApplyError::netlink(&bridge.name)(error)),
+            };
         }
         self.host.forget(&bridge.name);
         let Some(index) = self.host.index(&bridge.name)? else { return Err(missing(bridge)) };
@@ -79,12 +80,19 @@ impl Executor<'_> {
             Some(found) if mark::owner(found.alias.as_deref()) == Some(bridge.owner) => {
                 self.host.forget(&bridge.name);
                 let index = found.index;
-                self.retire_bridge(index).map_err(ApplyError::netlink(&bridge.name))?;
+                match self.retire_bridge(index) {
+                    // Somebody else was quicker.
+                    Err(error) if error.errno == Errno::ENODEV => return Ok(()),
+                    outcome => outcome.map_err(ApplyError::netlink(&bridge.name))?,
+                }
                 let name = bridge.name.clone();
                 self.means.reaper.add(Retired { index, name, sandbox: None, interface: None });
                 Ok(())
             }
-            _ => Ok(()),
+            _ => {
+                self.drop_half_made(&bridge.name);
+                Ok(())
+            }
         }
     }
 
@@ -110,7 +118,9 @@ impl Executor<'_> {
 
     fn find_bridge(&mut self, bridge: &Bridge) -> Result<LinkRecord, ApplyError> {
         let found = self.host.socket.link(bridge.name.as_str());
-        found.map_err(ApplyError::netlink(&bridge.name))?.ok_or_else(|| missing(bridge))
+        let found = found.map_err(ApplyError::netlink(&bridge.name))?;
+        // One that is out of service is on its way to be deleted.
+        found.filter(|found| found.group != REAP_GROUP).ok_or_else(|| missing(bridge))
     }
 }
 

@@ -268,6 +268,20 @@ impl<'a> Executor<'a> {
         }
     }
 
+    /// Deletes a link of the host's that was made and not marked, by this very step or by an
+    /// earlier one that was told otherwise.
+    fn drop_half_made(&mut self, name: &IfName) {
+        self.host.forget(name);
+        let socket = &mut self.host.socket;
+        let deleted = match socket.link(name.as_str()) {
+            Ok(Some(found)) if found.is_half_made() => socket.delete_link(found.index),
+            found => found.map(drop),
+        };
+        if let Err(error) = deleted {
+            tracing::warn!(link = %name, %error, "a half-made link may stay");
+        }
+    }
+
     fn link(&mut self, place: Place, link: &IfName) -> Result<(&mut Site, u32), ApplyError> {
         let site = self.site(place)?;
         match site.index(link)? {

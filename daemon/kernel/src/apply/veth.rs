@@ -14,6 +14,9 @@ use crate::mark;
 use crate::reaper::Retired;
 use crate::rtnl::{LinkRecord, NetlinkError};
 
+/// RFC 8200 §5, bytes.
+const IPV6_MTU_MIN: u32 = 1280;
+
 impl Executor<'_> {
     /// Makes a pair with both ends up. If that fails half-way, nothing is left of it.
     pub(super) fn create_veth(&mut self, veth: &Veth) -> Result<(), ApplyError> {
@@ -29,6 +32,8 @@ impl Executor<'_> {
         // One that others made, or a daemon of before, may have no number yet.
         self.means.namespace_ids.give(&mut self.host.socket, namespace.as_fd());
         if let Err(error) = self.host.socket.create_veth(veth, master, namespace) {
+            // It may have been made, and the answer lost.
+            self.drop_half_made(&veth.name);
             return Err(self.refused(veth, error));
         }
         self.host.forget(&veth.name);
@@ -36,7 +41,7 @@ impl Executor<'_> {
     }
 
     fn finish_veth(&mut self, veth: &Veth) -> Result<(), ApplyError> {
-        let ipv6 = self.means.features.ipv6;
+        let ipv6 = self.has_ipv6(veth);
         self.silence(veth)?;
         let (host, index) = self.link(Place::Host, &veth.name)?;
         host.socket.set_veth(index, veth).map_err(ApplyError::netlink(&veth.name))?;
@@ -53,6 +58,11 @@ impl Executor<'_> {
         let sysctl = LinkSysctl { family: Family::V6, key: "disable_ipv6".to_owned() };
         let set = self.means.procfs.set(&veth.name, &sysctl, "1");
         set.map_err(|source| ApplyError::Sysctl { object: veth.name.to_string(), source })
+    }
+
+    /// A link of a smaller MTU than IPv6 asks for has none of it, nor its parameters.
+    fn has_ipv6(&self, veth: &Veth) -> bool {
+        self.means.features.ipv6 && veth.mtu >= IPV6_MTU_MIN
     }
 
     /// Lets the kernel notice that both ends, and with its first port the bridge, have a
@@ -101,11 +111,12 @@ impl Executor<'_> {
 
     /// Changes the MTU of both ends and the port's hairpin mode, and sees that both are up.
     pub(super) fn update_veth(&mut self, veth: &Veth) -> Result<(), ApplyError> {
-        let ipv6 = self.means.features.ipv6;
+        let ipv6 = self.has_ipv6(veth);
         let Some(found) = self.find_veth(veth)? else { return Err(missing(&veth.name)) };
-        self.silence(veth)?;
         let set = self.host.socket.set_veth(found.index, veth);
         set.map_err(ApplyError::netlink(&veth.name))?;
+        // By the MTU the kernel gives the link its IPv6, or takes it.
+        self.silence(veth)?;
         let (sandbox, index) = self.link(Place::Sandbox(veth.sandbox), &veth.interface)?;
         let socket = &mut sandbox.socket;
         let set =
@@ -117,7 +128,10 @@ impl Executor<'_> {
     /// its name is not it.
     pub(super) fn delete_veth(&mut self, veth: &Veth) -> Result<(), ApplyError> {
         self.host.forget(&veth.name);
-        let Some(found) = self.find_veth(veth)? else { return Ok(()) };
+        let Some(found) = self.find_veth(veth)? else {
+            self.drop_half_made(&veth.name);
+            return Ok(());
+        };
         match self.host.socket.retire(found.index) {
             // It went with the other end.
             Err(error) if error.errno == Errno::ENODEV => return Ok(()),

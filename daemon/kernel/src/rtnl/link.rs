@@ -73,6 +73,13 @@ impl LinkRecord {
         matches!(self.kind, LinkKind::Bridge { .. })
     }
 
+    /// Whether it was made by us and not marked yet: what is left where the making was broken
+    /// off, or the kernel's answer lost.
+    pub(crate) fn is_half_made(&self) -> bool {
+        let ours = matches!(self.kind, LinkKind::Bridge { .. } | LinkKind::Veth { .. });
+        ours && self.alias.is_none() && matches!(self.group, LINK_GROUP | REAP_GROUP)
+    }
+
     /// Whether it is an end of a pair whose other end has this index.
     pub(crate) fn leads_to(&self, index: u32) -> bool {
         matches!(self.kind, LinkKind::Veth { peer, .. } if peer == index)

@@ -25,7 +25,6 @@ use super::{Core, Draft, Ledger, Retry, check, new_id, now, outcome, seed};
 pub(super) struct EndpointDraft<'a, K: Kernel> {
     core: &'a Core<K>,
     pub(super) endpoint: Endpoint,
-    woken: Vec<Put>,
     offer: Option<Offer>,
 }
 
@@ -38,8 +37,7 @@ impl<K: Kernel> EndpointDraft<'_, K> {
     /// The records of the new endpoint.
     pub(super) fn puts(&mut self, generation: u64) -> Vec<Put> {
         self.endpoint.revision = generation;
-        let mut puts = std::mem::take(&mut self.woken);
-        puts.extend(held(self.endpoint.network, self.endpoint.id, &self.endpoint.addresses));
+        let mut puts = held(self.endpoint.network, self.endpoint.id, &self.endpoint.addresses);
         puts.push(Put::Endpoint(Box::new(self.endpoint.clone())));
         puts
     }
@@ -219,7 +217,7 @@ impl<K: Kernel> Core<K> {
             return Err(Refusal::name_taken(ObjectKind::Endpoint, name.to_string()).at("name"));
         }
         let clock = (now(), self.options.address_rest);
-        let (offer, woken) = state.offer(network, &spec, seed(), clock)?;
+        let offer = state.offer(network, &spec, seed(), clock)?;
         let endpoint = Endpoint {
             id: EndpointId::new(new_id()),
             name,
@@ -231,7 +229,7 @@ impl<K: Kernel> Core<K> {
             addresses: offer.addresses.clone(),
             attachment: None,
         };
-        let drafted = EndpointDraft { core: self, endpoint, woken, offer: Some(offer) };
+        let drafted = EndpointDraft { core: self, endpoint, offer: Some(offer) };
         Ok((driver, drafted))
     }
 

@@ -1,9 +1,9 @@
 //! The ledger: sole owner of the topology.
 //!
 //! Every mutation goes one way: find and check → offer addresses and ports → ask the
-//! driver → admit → commit (memory and disk as one) → plan → kernel → reply. One that
-//! fails after its commit is withdrawn: the records go back, and the same planner finds
-//! what to remove. There is no undo code.
+//! driver → admit → commit (memory at once, and on its way to disk) → plan → kernel → reply,
+//! which waits for both. One that fails after its commit is withdrawn: the records become
+//! what they were, and the same planner finds what to remove.
 
 mod ask;
 mod attach;
@@ -160,6 +160,8 @@ struct Committed {
     under_way: Option<(Written, Pending)>,
     /// What takes it back; none if that is done.
     undo: Option<Vec<Put>>,
+    /// What takes the elements of its plan back.
+    back: Plan,
 }
 
 impl Committed {
@@ -252,7 +254,7 @@ impl<K: Kernel> Core<K> {
         self.last_repair.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a change to disk and memory as one, with an event for each draft. `puts`
+    /// Takes a change into memory and hands it to the disk, with an event for each draft. `puts`
     /// gets the last generation, which is the revision of the records it makes. The
     /// elements of its plan and of policies are on their way when it returns.
     fn commit(
@@ -261,6 +263,8 @@ impl<K: Kernel> Core<K> {
         plan: &Plan,
         puts: impl FnOnce(u64) -> Vec<Put>,
     ) -> Result<Committed, Refusal> {
+        // Before anything is touched: what would only have to be taken back is not begun.
+        self.store.check().map_err(|error| outcome::internal("STORE_FAILED", &error))?;
         let mut state = self.state();
         let request = drafts.iter().find_map(|draft| {
             let retry = draft.request?;
@@ -283,7 +287,9 @@ impl<K: Kernel> Core<K> {
             generation,
             uid,
         });
-        let change = Change { generation, puts: puts(generation), events, request };
+        let mut records = state.rested();
+        records.extend(puts(generation));
+        let change = Change { generation, puts: records, events, request };
         let undo = state.topology().inverse(&change.puts, now());
         let compiled = state.compile(&change.puts);
         if let Err(refusal) = compiled.as_ref().map_or(Ok(()), policies::check_size) {
@@ -292,7 +298,8 @@ impl<K: Kernel> Core<K> {
         }
         generations.iter().for_each(|generation| self.feed.begin(*generation));
         let under_way = Some(self.take(&mut state, change, (plan, compiled)));
-        Ok(Committed { generations, request_id, under_way, undo: Some(undo) })
+        let back = Plan { remove: plan.add.clone(), add: plan.remove.clone(), ..Plan::default() };
+        Ok(Committed { generations, request_id, under_way, undo: Some(undo), back })
     }
 
     /// Takes a change over, in the order of changes: to disk, in memory, in the names that
@@ -333,10 +340,12 @@ impl<K: Kernel> Core<K> {
     /// crash: the records are as they were, and a repair has the kernel follow.
     async fn take_back(&self, committed: &mut Committed) {
         let Some(undo) = committed.undo.take() else { return };
-        let (written, pending) = self.put_back(committed, undo, &Plan::default());
+        let (written, pending) = self.put_back(committed, undo, &committed.back);
         self.note_namespaces();
-        // It changes policies at most, and those the repair sees to.
-        drop(pending);
+        // At once, as flows that the change let begin have to end; a repair does the rest.
+        if let Err(refusal) = self.apply(pending).await {
+            tracing::error!(%refusal, "elements are not as they were");
+        }
         self.failed.notify_one();
         if let Err(error) = written.done().await {
             tracing::error!(error = chain(&error), "the disk refuses changes");
@@ -387,7 +396,8 @@ impl<K: Kernel> Core<K> {
     async fn withdraw(&self, mut committed: Committed, cleanup: &Plan) {
         let under_way = committed.undo.take().map(|undo| self.put_back(&committed, undo, cleanup));
         let (generations, request_id, undo) = (Vec::new(), None, None);
-        let mut withdrawn = Committed { generations, request_id, under_way, undo };
+        let back = Plan::default();
+        let mut withdrawn = Committed { generations, request_id, under_way, undo, back };
         if let Err(refusal) = self.realize(&mut withdrawn).await {
             tracing::error!(%refusal, "a change is not withdrawn in full, on disk or in the kernel; a repair removes what is left there");
         }

@@ -25,6 +25,8 @@ pub(crate) struct State {
     topology: Topology,
     spaces: HashMap<(NetworkId, Family), AddressSpace>,
     macs: HashSet<(NetworkId, MacAddr)>,
+    /// Addresses that have rested and are free, though the records do not say so yet.
+    woken: Vec<Put>,
     policies: Compiler,
     /// Which sandbox has which namespace.
     pub(crate) namespaces: HashMap<NamespaceIdentity, SandboxId>,
@@ -118,7 +120,8 @@ impl State {
     /// Compiles a change of policies that is not applied yet; none of one that
     /// is about something else. [`State::revert`] takes it back.
     pub(crate) fn compile(&mut self, puts: &[Put]) -> Option<Delta> {
-        let of_policies = |put: &Put| matches!(put, Put::Policy(_) | Put::PolicyGone(_));
+        let of_policies =
+            |put: &Put| matches!(put, Put::Policy(_) | Put::PolicyGone(_) | Put::LeaseGone(..));
         let only = puts.iter().all(of_policies);
         only.then(|| self.policies.update(&self.topology, puts))
     }
@@ -211,39 +214,41 @@ impl State {
         compiled.unwrap_or_else(|| self.policies.update(&self.topology, &change.puts))
     }
 
-    /// Finds addresses and a MAC for a new endpoint and keeps them for it. Also returns
-    /// the leases that have rested, to be dropped with the next commit.
+    /// What has the records say which addresses have rested. It belongs to the next change,
+    /// whoever makes it: in a later one it would undo what somebody has made of them since.
+    pub(crate) fn rested(&mut self) -> Vec<Put> {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// Finds addresses and a MAC for a new endpoint and keeps them for it.
     pub(crate) fn offer(
         &mut self,
         network: &Network,
         spec: &EndpointSpec,
         seed: u64,
         (now, rest): (Timestamp, Duration),
-    ) -> Result<(Offer, Vec<Put>), Refusal> {
+    ) -> Result<Offer, Refusal> {
         let mac = self.offer_mac(network.id, spec.mac, seed)?;
         let mut offer =
             Offer { network: network.id, addresses: Vec::new(), rested: Vec::new(), mac };
-        let mut woken = Vec::new();
         for family in Family::ALL {
             let wanted = match family {
                 Family::V4 => spec.ipv4.map(IpAddr::V4),
                 Family::V6 => spec.ipv6.map(IpAddr::V6),
             };
-            match self.offer_address(network, family, wanted, (now, rest), &mut woken) {
+            match self.offer_address(network, family, wanted, (now, rest)) {
                 Ok((address, since)) => {
                     offer.rested.extend(address.map(|a| a.ip()).zip(since));
                     offer.addresses.extend(address);
                 }
                 Err(refusal) => {
                     self.give_back(&offer);
-                    // What was woken is free in memory; that its lease stays on disk
-                    // only means it is woken again after a restart.
                     return Err(refusal);
                 }
             }
         }
         self.macs.insert((network.id, mac));
-        Ok((offer, woken))
+        Ok(offer)
     }
 
     fn offer_mac(
@@ -272,7 +277,6 @@ impl State {
         family: Family,
         wanted: Option<IpAddr>,
         (now, rest): (Timestamp, Duration),
-        woken: &mut Vec<Put>,
     ) -> Result<(Option<IpNetwork>, Option<Timestamp>), Refusal> {
         let field = match family {
             Family::V4 => "spec.ipv4_address",
@@ -284,8 +288,8 @@ impl State {
                 Some(_) => Err(Refusal::field(field, "is of a family the network does not have")),
             };
         };
-        let rested = space.wake(now, rest).into_iter();
-        woken.extend(rested.map(|address| Put::LeaseGone(network.id, address)));
+        let woken = space.wake(now, rest).into_iter();
+        self.woken.extend(woken.map(|address| Put::LeaseGone(network.id, address)));
         let (address, since) = match wanted {
             Some(wanted) => {
                 let since = space.claim(wanted).map_err(|error| claim(field, &error))?;

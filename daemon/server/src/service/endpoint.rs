@@ -5,18 +5,16 @@ use std::pin::Pin;
 use futures::{Stream, TryStreamExt};
 use postern_proto::v1;
 use postern_proto::v1::{connect_many_response, disconnect_many_response};
-use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::many::{Answer, each};
+use super::many::{Answer, Streams, each};
 use crate::backend::Backend;
 use crate::convert;
 use crate::status::{embedded, status};
 
-/// The service over a backend. Its streams end when the second field turns true, as those
-/// of events do.
+/// The service over a backend.
 #[derive(Debug, Clone)]
-pub(crate) struct Endpoints<B>(pub(crate) B, pub(crate) watch::Receiver<bool>);
+pub(crate) struct Endpoints<B>(pub(crate) B, pub(crate) Streams);
 
 impl<B: Backend> Endpoints<B> {
     async fn connected(&self, request: v1::ConnectRequest) -> Result<v1::ConnectResponse, Status> {

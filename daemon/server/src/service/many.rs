@@ -1,13 +1,30 @@
 //! Many calls in one stream.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use futures::stream::{self, Stream, StreamExt};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tonic::Status;
 
-/// Calls of one stream that are worked on at once, as many as of one connection.
+/// Calls of one stream that are worked on at once.
 const AT_ONCE: usize = 64;
+/// Those of all streams: a connection's limit is about its streams, not about their calls.
+const IN_ALL: usize = 256;
+
+/// What all streams of calls share.
+#[derive(Debug, Clone)]
+pub(crate) struct Streams {
+    /// They end when it turns true.
+    stopping: watch::Receiver<bool>,
+    turns: Arc<Semaphore>,
+}
+
+impl Streams {
+    pub(crate) fn new(stopping: watch::Receiver<bool>) -> Self {
+        Self { stopping, turns: Arc::new(Semaphore::new(IN_ALL)) }
+    }
+}
 
 /// What became of one call of a stream.
 #[derive(Debug)]
@@ -22,7 +39,7 @@ pub(super) struct Answer<T> {
 pub(super) fn each<Q, T, Fut>(
     requests: impl Stream<Item = Result<Q, Status>> + Send + 'static,
     one: impl Fn(Q) -> Fut + Send + 'static,
-    stopping: watch::Receiver<bool>,
+    Streams { stopping, turns }: Streams,
 ) -> impl Stream<Item = Result<Answer<T>, Status>> + Send + 'static
 where
     Q: Send + 'static,
@@ -47,8 +64,12 @@ where
         },
     );
     let answers = (stream::iter(0..).zip(calls)).map(move |(index, request)| {
-        let work = one(request);
-        async move { Ok(Answer { index, outcome: work.await }) }
+        let (work, turns) = (one(request), Arc::clone(&turns));
+        async move {
+            // Nobody closes it.
+            let _turn = turns.acquire_owned().await;
+            Ok(Answer { index, outcome: work.await })
+        }
     });
     // The sender is gone without a word where the requests came to their end.
     let last = stream::once(why).filter_map(async |why| why.ok().map(Err));
@@ -73,7 +94,7 @@ mod tests {
         requests: impl Stream<Item = Result<u64, Status>> + Send + 'static,
         stopping: watch::Receiver<bool>,
     ) -> impl Stream<Item = Result<(u64, Option<u64>), Code>> {
-        each(requests, half, stopping).map(|item| {
+        each(requests, half, Streams::new(stopping)).map(|item| {
             item.map(|one| (one.index, one.outcome.ok())).map_err(|status| status.code())
         })
     }

@@ -14,6 +14,7 @@ pub(crate) use driver::Drivers;
 pub(crate) use endpoint::Endpoints;
 pub(crate) use event::Events;
 pub(crate) use flow::Flows;
+pub(crate) use many::Streams;
 pub(crate) use network::Networks;
 pub(crate) use policy::Policies;
 pub(crate) use sandbox::Sandboxes;
