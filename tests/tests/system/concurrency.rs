@@ -1,7 +1,9 @@
 //! Calls that come at the same time and concern the same thing.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use postern_proto::v1::{NetworkSpec, UpdateNetworkRequest};
 use postern_tests::{Api, World, ask};
 use tokio::task::JoinSet;
 use tonic::Status;
@@ -62,6 +64,44 @@ fn endpoints_that_come_with_a_policy_about_them_are_known_by_it() {
             policy.unwrap();
         }
     });
+}
+
+/// They are judged too where the network keeps its neighbours apart. Whoever changes that
+/// has planned it with the policies of a moment before.
+#[test]
+fn neighbours_are_judged_as_the_network_and_its_policies_have_it_together() {
+    World::run(async |world| {
+        world.kill9();
+        world.try_start("network.planned=sleep(200)").await.unwrap();
+        let api = &world.api;
+        api.create_network("blue", ask::network(&["10.1.0.0/24"])).await.unwrap();
+        api.create_sandbox("a").await.unwrap();
+        connect(api, "a".to_owned()).await.unwrap();
+        let rules = vec![ask::accept(vec![ask::cidr("192.0.2.0/24", &[])], 80)];
+        for (icc, policed) in [(true, true), (false, false), (false, true), (true, false)] {
+            let apart = api.clone();
+            let set = tokio::spawn(async move { set_icc(&apart, icc).await });
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            match policed {
+                true => drop(api.apply_policy("p", ask::app(&[], rules.clone())).await.unwrap()),
+                false => drop(api.delete_policy("p").await.unwrap()),
+            }
+            set.await.unwrap().unwrap();
+            world.assert_agrees().await;
+        }
+    });
+}
+
+async fn set_icc(api: &Api, icc: bool) -> Result<(), Status> {
+    let found = api.network("blue").await?;
+    let spec = found.spec.map(|spec| NetworkSpec { icc: Some(icc), ..spec });
+    let request = UpdateNetworkRequest {
+        network: "blue".to_owned(),
+        spec,
+        revision: found.revision,
+        ..Default::default()
+    };
+    api.networks.clone().update(request).await.map(drop)
 }
 
 /// Addresses that have rested are woken all at once, by whoever asks first; whoever takes

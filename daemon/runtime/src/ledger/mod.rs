@@ -315,7 +315,7 @@ impl<K: Kernel> Core<K> {
         let delta = state.apply(&change, compiled);
         self.has_names.store(state.policies().has_names(), Ordering::Release);
         self.resolver.apply(&change.puts);
-        (written, Pending::begin(&self.kernel, state, plan.clone(), delta))
+        (written, Pending::begin(&self.kernel, state, &change.puts, plan.clone(), delta))
     }
 
     /// Makes a committed change true: durable on disk and applied to the kernel, the two

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ipnetwork::IpNetwork;
+use postern_failpoint::passage;
 use postern_kernel::Kernel;
 use postern_model::decision::{Desired, NetworkDecision};
 use postern_model::driver::OptionScope;
@@ -114,6 +115,7 @@ impl<K: Kernel> Ledger<K> {
         if validate_only {
             return Ok(Outcome { object: new, plan: Some(plan) });
         }
+        passage("network.planned");
         let mut committed =
             core.commit(vec![draft(&new, Action::Updated, retry)], &plan, |generation| {
                 new.revision = generation;

@@ -21,6 +21,7 @@ use postern_model::plan::{Plan, Step};
 use postern_model::policy::Selection;
 use postern_model::refusal::Refusal;
 use postern_model::resource::{Bridge, Element, Owner, Resource};
+use postern_model::topology::Put;
 use postern_planner::desired;
 use postern_planner::names::bridge_of;
 use postern_planner::policy::{Delta, Flow, Party};
@@ -38,26 +39,31 @@ pub(super) struct Pending {
     narrowed: BTreeSet<IpAddr>,
     /// Networks on which frames between neighbours are judged from now on, or need not be.
     judged: BTreeSet<NetworkId>,
+    /// Networks of which it may be otherwise than the plan has it.
+    changed: BTreeSet<NetworkId>,
 }
 
 impl Pending {
-    /// Submits the elements of a plan and of a change of policies as one transaction.
+    /// Submits the elements of a plan and of a change of policies as one transaction; `puts`
+    /// are the records of the change.
     pub(super) fn begin<K: Kernel>(
         kernel: &K,
         state: &State,
+        puts: &[Put],
         mut plan: Plan,
         delta: Delta,
     ) -> Self {
         let Delta { remove, add, mut narrowed, judged } = delta;
-        let changed = || plan.remove.iter().chain(&plan.add);
-        narrowed.extend(changed().filter_map(listed));
-        narrowed.extend(changed().filter_map(opened).flat_map(|bridge| on(state, bridge)));
+        let elements = || plan.remove.iter().chain(&plan.add);
+        narrowed.extend(elements().filter_map(listed));
+        narrowed.extend(elements().filter_map(opened).flat_map(|bridge| on(state, bridge)));
         plan.remove.extend(remove);
         plan.add.extend(add);
+        let changed = changed(puts, &plan);
         let submitted = kernel.submit(&plan.remove, &plan.add);
         plan.remove.clear();
         plan.add.clear();
-        Self { submitted, plan, narrowed, judged }
+        Self { submitted, plan, narrowed, judged, changed }
     }
 }
 
@@ -99,24 +105,25 @@ fn bridge(network: &Network, policed: bool) -> Option<Bridge> {
     })
 }
 
-/// The bridges that a plan makes or changes, and their networks.
-fn bridges(plan: &Plan) -> Vec<(NetworkId, Bridge)> {
-    let set = plan.steps.iter().filter_map(|step| match step {
-        Step::Create(Resource::Bridge(bridge))
-        | Step::Update { to: Resource::Bridge(bridge), .. } => Some(bridge),
+/// The networks of records that are changed, not made: whoever planned that knew only who was
+/// policed by then.
+fn changed(puts: &[Put], plan: &Plan) -> BTreeSet<NetworkId> {
+    let made = plan.steps.iter().filter_map(|step| match step {
+        Step::Create(Resource::Bridge(bridge)) => Some(bridge.owner),
         _ => None,
     });
-    set.filter_map(|bridge| match bridge.owner {
-        Owner::Network(id) => Some((id, bridge.clone())),
+    let made: BTreeSet<Owner> = made.collect();
+    let networks = puts.iter().filter_map(|put| match put {
+        Put::Network(network) => Some(network.id),
         _ => None,
-    })
-    .collect()
+    });
+    networks.filter(|id| !made.contains(&Owner::Network(*id))).collect()
 }
 
 impl<K: Kernel> Core<K> {
     /// Waits for the elements, cuts what they forbid, and does the rest.
     pub(super) async fn apply(&self, pending: Pending) -> Result<usize, Refusal> {
-        let Pending { submitted, plan, narrowed, judged } = pending;
+        let Pending { submitted, plan, narrowed, judged, changed } = pending;
         let refused = |error: &ApplyError| outcome::of_apply(error);
         submitted.done().await.map_err(|source| refused(&ApplyError::Nft { source }))?;
         for network in judged {
@@ -124,10 +131,8 @@ impl<K: Kernel> Core<K> {
             self.see_to_judging(network).await?;
         }
         self.kernel.apply(&plan).await.map_err(|error| refused(&error))?;
-        for (network, made) in bridges(&plan) {
-            if self.bridge_now(network).is_some_and(|bridge| bridge != made) {
-                self.see_to_judging(network).await?;
-            }
+        for network in changed {
+            self.see_to_judging(network).await?;
         }
         if narrowed.is_empty() {
             return Ok(0);
