@@ -39,6 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("postern-plugin", &["postern-model"]),
     ("postern-kernel", &["postern-failpoint", "postern-model"]),
     ("postern-resolver", &["postern-model"]),
+    ("postern-cluster", &["postern-model"]),
     ("postern-server", &["postern-model", "postern-proto"]),
     (
         "postern-runtime",
@@ -83,6 +84,7 @@ const CONFINED: &[(&str, &[&str])] = &[
         "tonic",
         &["postern-proto", "postern-server", "postern-runtime", "postern-cli", "postern-tests"],
     ),
+    ("etcd-client", &["postern-cluster"]),
     ("hickory-proto", &["postern-resolver"]),
     ("wit-bindgen", &["postern-sdk"]),
 ];

@@ -6,14 +6,14 @@ use std::process::Command;
 
 use clap::{Args, ValueEnum};
 
-use crate::process::{Failure, cargo, has, need_root, root, run};
+use crate::process::{Failure, cargo, has, need_root, run, target};
 use crate::setup;
 
 /// Builds the daemon and the measuring program for release.
 fn build() -> Result<PathBuf, Failure> {
     need_root("the benchmark")?;
     setup::programs()?;
-    setup::driver_target()?;
+    setup::compilers()?;
     run(cargo().args(["build", "--release", "--locked", "-p", "posternd"]))?;
     build_measuring()
 }
@@ -21,7 +21,7 @@ fn build() -> Result<PathBuf, Failure> {
 /// Builds the measuring program, of the tests' crate, which has a client of the API.
 fn build_measuring() -> Result<PathBuf, Failure> {
     run(cargo().args(["build", "--release", "--locked", "-p", "postern-tests", "--bins"]))?;
-    Ok(std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into))
+    Ok(target())
 }
 
 /// What is measured, in one run.
@@ -81,7 +81,7 @@ pub(crate) struct Bench {
 /// Measures a release build, and what else can be had here beside it.
 pub(crate) fn bench(wanted: &Bench) -> Result<(), Failure> {
     let which = wanted.which;
-    setup::driver_target()?;
+    setup::compilers()?;
     let target = if which == Which::Driver { build_measuring()? } else { build()? };
     let mut bench = Command::new(target.join("release/postern-bench"));
     bench.arg(which.name()).arg("--sizes");

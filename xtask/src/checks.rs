@@ -10,7 +10,7 @@ use crate::setup;
 pub(crate) fn test() -> Result<(), Failure> {
     need_root("the whole-system tests")?;
     setup::test_programs()?;
-    setup::driver_target()?;
+    setup::compilers()?;
     if capture(cargo().args(["deny", "--version"])).is_ok_and(|done| done.ok()) {
         // Advisories come over the network and change without the workspace changing.
         stage("licences, bans, sources", &["deny", "check", "licenses", "bans", "sources"])?;
@@ -27,7 +27,7 @@ pub(crate) fn test() -> Result<(), Failure> {
 pub(crate) fn crash(lives: u64, seed: u64) -> Result<(), Failure> {
     need_root("the whole-system tests")?;
     setup::test_programs()?;
-    setup::driver_target()?;
+    setup::compilers()?;
     let (lives, seed) = (lives.to_string(), seed.to_string());
     system("crash::", &[("POSTERN_CRASH_LIVES", &lives), ("POSTERN_CRASH_SEED", &seed)])
 }
@@ -36,7 +36,7 @@ pub(crate) fn crash(lives: u64, seed: u64) -> Result<(), Failure> {
 pub(crate) fn soak(seconds: u64) -> Result<(), Failure> {
     need_root("the whole-system tests")?;
     setup::test_programs()?;
-    setup::driver_target()?;
+    setup::compilers()?;
     system("soak::", &[("POSTERN_SOAK_SECONDS", &seconds.to_string())])
 }
 
@@ -51,7 +51,7 @@ fn system(which: &str, settings: &[(&str, &str)]) -> Result<(), Failure> {
 
 /// What a change must pass before it is taken.
 pub(crate) fn ci() -> Result<(), Failure> {
-    setup::driver_target()?;
+    setup::compilers()?;
     stage("format", &["fmt", "--all", "--check"])?;
     stage("example: format", &["fmt", "--manifest-path", EXAMPLE, "--check"])?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{Failure, capture, has, root, run};
+use crate::process::{Failure, capture, has, root, run, target};
 
 /// What drivers are compiled to.
 const DRIVER_TARGET: &str = "wasm32-unknown-unknown";
@@ -13,6 +13,9 @@ type Program = (&'static str, &'static str);
 
 /// What the daemon, the demo, the tests and the benchmarks run.
 const PROGRAMS: &[Program] = &[("nft", "nftables"), ("ip", "iproute2")];
+
+/// What compiles etcd's protocol, with the types that it is written in.
+const COMPILERS: &[Program] = &[("protoc", "protobuf-compiler libprotobuf-dev")];
 
 /// What tests run beside: clients and servers of names, what signs a driver, and what makes
 /// one of C.
@@ -40,7 +43,7 @@ const OF_PEERS: &[Program] = &[("iptables", "iptables"), ("busybox", "busybox")]
 /// Everything.
 pub(crate) fn everything() -> Result<(), Failure> {
     test_programs()?;
-    driver_target()?;
+    compilers()?;
     println!("ready: `cargo xtask demo`, `cargo xtask test`");
     Ok(())
 }
@@ -54,7 +57,16 @@ pub(crate) fn programs() -> Result<(), Failure> {
 pub(crate) fn test_programs() -> Result<(), Failure> {
     install(&[PROGRAMS, CLIENTS].concat())?;
     javascript();
-    Ok(())
+    etcd()
+}
+
+/// The etcd that hosts of the tests share: where it is installed, that one, else one that is
+/// unpacked where the tests look for it.
+fn etcd() -> Result<(), Failure> {
+    if has("etcd") {
+        return Ok(());
+    }
+    unpacked(&target().join("etcd"), &["etcd-server"], "usr/bin/etcd").map(drop)
 }
 
 /// What makes a driver of JavaScript. npm itself is left to who wants it: Debian's is 356
@@ -79,17 +91,24 @@ pub(crate) fn measures() -> Result<(), Failure> {
 /// The folder that Docker and the CNI plugins are unpacked in.
 pub(crate) fn peers(target: &Path) -> Result<PathBuf, Failure> {
     install(&[PROGRAMS, OF_PEERS].concat())?;
-    let (packages, folder) = (target.join("peers/packages"), target.join("peers/root"));
-    if folder.join("usr/sbin/dockerd").is_file() {
-        return Ok(folder);
+    unpacked(&target.join("peers"), PEERS, "usr/sbin/dockerd")
+}
+
+/// Unpacks packages in a folder, unless that has a file of theirs already; returns the root
+/// of what they hold.
+fn unpacked(folder: &Path, packages: &[&str], proof: &str) -> Result<PathBuf, Failure> {
+    let (archives, root) = (folder.join("packages"), folder.join("root"));
+    if root.join(proof).is_file() {
+        return Ok(root);
     }
-    let failed = |error| Failure::during(packages.display(), error);
-    std::fs::create_dir_all(&packages).map_err(failed)?;
-    run(Command::new("apt-get").args(["download", "-q"]).args(PEERS).current_dir(&packages))?;
-    for entry in std::fs::read_dir(&packages).map_err(failed)?.flatten() {
-        run(Command::new("dpkg").arg("-x").arg(entry.path()).arg(&folder))?;
+    let failed = |error| Failure::during(archives.display(), error);
+    std::fs::create_dir_all(&archives).map_err(failed)?;
+    run(Command::new("apt-get").args(["update", "-q"]))?;
+    run(Command::new("apt-get").args(["download", "-q"]).args(packages).current_dir(&archives))?;
+    for entry in std::fs::read_dir(&archives).map_err(failed)?.flatten() {
+        run(Command::new("dpkg").arg("-x").arg(entry.path()).arg(&root))?;
     }
-    Ok(folder)
+    Ok(root)
 }
 
 fn install(programs: &[Program]) -> Result<(), Failure> {
@@ -117,8 +136,14 @@ fn install(programs: &[Program]) -> Result<(), Failure> {
     run(apt().args(["install", "-yq", "--no-install-recommends"]).args(packages.split(' ')))
 }
 
-/// The target that drivers are compiled to, added where it is missing.
-pub(crate) fn driver_target() -> Result<(), Failure> {
+/// What the workspace is built with, beside cargo: what is missing of it is added.
+pub(crate) fn compilers() -> Result<(), Failure> {
+    install(COMPILERS)?;
+    driver_target()
+}
+
+/// The target that drivers are compiled to.
+fn driver_target() -> Result<(), Failure> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let args = ["--print", "target-libdir", "--target", DRIVER_TARGET];
     let printed = capture(Command::new(rustc).args(args))?;

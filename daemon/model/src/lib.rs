@@ -9,10 +9,12 @@
 //! | [`topology`] | all records, their indexes, and the change that moves it on |
 //! | [`driver`], [`grant`], [`decision`] | what a driver is, may, sees and answers |
 //! | [`policy`] | who may talk to whom |
+//! | [`cluster`] | what hosts that share networks know of each other |
 //! | [`resource`], [`plan`] | what the kernel should hold, and the steps towards it |
 //! | [`intent`], [`refusal`] | what clients ask, and why not |
 //! | [`event`] | what watchers are told |
 
+pub mod cluster;
 pub mod decision;
 pub mod dns;
 pub mod driver;

@@ -2,9 +2,9 @@
 //! replaced, while its network carries on.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::process::{Failure, cargo, root, run};
+use crate::process::{Failure, cargo, run, target};
 
 use super::story::Teller;
 
@@ -14,9 +14,7 @@ const SECOND: &str = "/run/lan-2.wasm";
 
 /// Builds both versions of the driver, before the namespaces are made.
 pub(super) fn build() -> Result<[Vec<u8>; 2], Failure> {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let made = target.join("wasm32-unknown-unknown/driver/postern_test_driver.wasm");
+    let made = target().join("wasm32-unknown-unknown/driver/postern_test_driver.wasm");
     let mut modules = Vec::new();
     for features in [&[][..], &["--features", "two"]] {
         let mut command = cargo();

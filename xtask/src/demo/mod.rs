@@ -16,7 +16,7 @@ use stage::Stage;
 pub(crate) fn run() -> Result<(), Failure> {
     need_root("the demo")?;
     setup::programs()?;
-    setup::driver_target()?;
+    setup::compilers()?;
     run_command(cargo().args(["build", "--locked", "-p", "posternd", "-p", "postern-cli"]))?;
     let modules = drivers::build()?;
     println!(

@@ -1,0 +1,300 @@
+//! An etcd in a namespace of its own, and hosts that use it.
+
+mod relay;
+
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use etcd_client::{Client, CompactionOptions};
+use nix::sched::{CloneFlags, unshare};
+use postern_cluster::block::Block;
+use postern_cluster::mirror::{Change, Mirror};
+use postern_cluster::session::{Cluster, Notice};
+use postern_cluster::settings::Settings;
+use postern_model::cluster::{Node, NodeId, Peer, SharedNetwork};
+use postern_model::decision::{EndpointDecision, NetworkDecision};
+use postern_model::endpoint::{Attachment, Endpoint, EndpointSpec};
+use postern_model::id::{EndpointId, NetworkId, SandboxId};
+use postern_model::network::{Network, NetworkSpec};
+use postern_model::sandbox::{NamespaceSpec, Sandbox, SandboxSpec};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+pub(crate) use relay::Relay;
+
+pub(crate) const LEASE: Duration = Duration::from_secs(3);
+const ETCD: &str = "http://127.0.0.1:2379";
+/// More than anything here takes on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Stage {
+    folder: tempfile::TempDir,
+    etcd: Option<Child>,
+}
+
+impl Stage {
+    pub(crate) fn run(test: impl AsyncFnOnce(&mut Self) + Send) {
+        // A thread of its own, as the namespace is the thread's.
+        let done = thread::scope(|scope| scope.spawn(|| Self::live(test)).join());
+        done.unwrap_or_else(|panic| resume_unwind(panic));
+    }
+
+    fn live(test: impl AsyncFnOnce(&mut Self)) {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
+        assert!(up.unwrap().success());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut stage = Self { folder: tempfile::tempdir().unwrap(), etcd: None };
+        runtime.block_on(async {
+            stage.start_etcd().await;
+            test(&mut stage).await;
+        });
+    }
+
+    pub(crate) async fn start_etcd(&mut self) {
+        let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../etcd/root/usr/bin/etcd");
+        let program = if unpacked.is_file() { unpacked } else { "etcd".into() };
+        let etcd = Command::new(program)
+            .args(["--name=test", "--log-level=error", "--unsafe-no-fsync"])
+            .arg(format!("--data-dir={}", self.folder.path().join("etcd").display()))
+            .args([
+                format!("--listen-client-urls={ETCD}"),
+                format!("--advertise-client-urls={ETCD}"),
+            ])
+            .args(["--listen-peer-urls=http://127.0.0.1:2380"])
+            .args(["--initial-advertise-peer-urls=http://127.0.0.1:2380"])
+            .args(["--initial-cluster=test=http://127.0.0.1:2380"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        self.etcd = Some(etcd.unwrap());
+        let begun = Instant::now();
+        while self.client().await.is_none() {
+            assert!(begun.elapsed() < PATIENCE, "etcd does not answer");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(crate) fn kill_etcd(&mut self) {
+        let mut etcd = self.etcd.take().unwrap();
+        etcd.kill().unwrap();
+        etcd.wait().unwrap();
+    }
+
+    async fn client(&self) -> Option<Client> {
+        let answers = async {
+            let mut client = Client::connect([ETCD], None).await.ok()?;
+            client.get("any", None).await.ok()?;
+            Some(client)
+        };
+        timeout(Duration::from_secs(1), answers).await.ok()?
+    }
+
+    pub(crate) async fn put(&self, key: &str, value: &str) {
+        self.client().await.unwrap().put(key, value, None).await.unwrap();
+    }
+
+    pub(crate) async fn revoke_leases(&self) {
+        let mut client = self.client().await.unwrap();
+        for lease in client.leases().await.unwrap().leases() {
+            client.lease_revoke(lease.id()).await.unwrap();
+        }
+    }
+
+    /// Has etcd forget how things came to be.
+    pub(crate) async fn compact(&self) {
+        let mut client = self.client().await.unwrap();
+        let revision = client.get("any", None).await.unwrap().header().unwrap().revision();
+        let physical = CompactionOptions::new().with_physical();
+        client.compact(revision, Some(physical)).await.unwrap();
+    }
+
+    pub(crate) fn join(
+        &self,
+        cluster: &str,
+        id: u64,
+        name: &str,
+        own: &[&Peer],
+    ) -> (Cluster, mpsc::Receiver<Notice>) {
+        join(ETCD, cluster, id, name, own)
+    }
+
+    pub(crate) async fn host(&self, id: u64, name: &str) -> Host {
+        self.host_with(id, name, &[]).await
+    }
+
+    /// One that has these endpoints already.
+    pub(crate) async fn host_with(&self, id: u64, name: &str, own: &[&Peer]) -> Host {
+        Host::of(self.join("test", id, name, own)).await
+    }
+
+    pub(crate) async fn host_of(&self, cluster: &str, id: u64, name: &str) -> Host {
+        Host::of(self.join(cluster, id, name, &[])).await
+    }
+
+    pub(crate) async fn host_behind_a_relay(&self, id: u64, name: &str) -> (Host, Relay) {
+        let relay = Relay::start("127.0.0.1:2379").await;
+        let url = format!("http://{}", relay.address());
+        (Host::of(join(&url, "test", id, name, &[])).await, relay)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if self.etcd.is_some() {
+            self.kill_etcd();
+        }
+    }
+}
+
+fn join(
+    url: &str,
+    cluster: &str,
+    id: u64,
+    name: &str,
+    own: &[&Peer],
+) -> (Cluster, mpsc::Receiver<Notice>) {
+    let settings = Settings::new(vec![url.to_owned()], cluster.parse().unwrap(), LEASE);
+    let about = Node {
+        name: name.parse().unwrap(),
+        underlay: "192.0.2.1".parse().unwrap(),
+        version: "0.1.0".to_owned(),
+    };
+    let joined = Cluster::join(settings.unwrap(), NodeId::new(id), &about).unwrap();
+    own.iter().for_each(|peer| joined.0.publish(peer).unwrap());
+    joined
+}
+
+/// A host, and what it was told so far.
+pub(crate) struct Host {
+    pub(crate) cluster: Cluster,
+    told: mpsc::Receiver<Notice>,
+    seen: Seen,
+}
+
+/// What follows from the notices alone.
+struct Seen {
+    mirror: Mirror,
+    away: bool,
+    changes: Vec<Change>,
+}
+
+impl Host {
+    async fn of((cluster, mut told): (Cluster, mpsc::Receiver<Notice>)) -> Self {
+        let first = timeout(PATIENCE, told.recv()).await.unwrap();
+        let Some(Notice::Connected(mirror)) = first else { panic!("{first:?}") };
+        let seen = Seen { mirror: *mirror, away: false, changes: Vec::new() };
+        Self { cluster, told, seen }
+    }
+
+    pub(crate) fn mirror(&self) -> &Mirror {
+        &self.seen.mirror
+    }
+
+    /// Waits until what it was told adds up to this.
+    pub(crate) async fn until(&mut self, wanted: impl Fn(&Mirror) -> bool) {
+        self.wait(|seen| !seen.away && wanted(&seen.mirror)).await;
+    }
+
+    pub(crate) async fn until_away(&mut self) {
+        self.wait(|seen| seen.away).await;
+    }
+
+    pub(crate) async fn until_told(&mut self, wanted: impl Fn(&Change) -> bool) -> Change {
+        self.wait(|seen| seen.changes.iter().any(&wanted)).await;
+        let found = self.seen.changes.iter().position(wanted).unwrap();
+        self.seen.changes.remove(found)
+    }
+
+    async fn wait(&mut self, wanted: impl Fn(&Seen) -> bool) {
+        let begun = Instant::now();
+        while !wanted(&self.seen) {
+            let left = PATIENCE.saturating_sub(begun.elapsed());
+            let notice = timeout(left, self.told.recv()).await;
+            self.seen.take(notice.expect("nothing more is told").unwrap());
+        }
+    }
+
+    /// Takes what was told already.
+    pub(crate) fn drain(&mut self) {
+        while let Ok(notice) = self.told.try_recv() {
+            self.seen.take(notice);
+        }
+    }
+}
+
+impl Seen {
+    fn take(&mut self, notice: Notice) {
+        match notice {
+            Notice::Connected(mirror) => (self.mirror, self.away) = (*mirror, false),
+            Notice::Away { .. } => self.away = true,
+            Notice::Changed(changes) => {
+                changes.iter().for_each(|change| self.mirror.follow(change));
+                self.changes.extend(changes);
+            }
+        }
+    }
+}
+
+pub(crate) fn block(prefix: &str) -> Block {
+    Block::of_prefix(prefix.parse().unwrap()).unwrap()
+}
+
+pub(crate) fn network(name: &str) -> Network {
+    Network {
+        id: NetworkId::new(Uuid::now_v7()),
+        name: name.parse().unwrap(),
+        revision: 0,
+        created: SystemTime::UNIX_EPOCH.into(),
+        predefined: false,
+        spec: NetworkSpec {
+            driver: "overlay".parse().unwrap(),
+            subnets: Vec::new(),
+            ipv4: true,
+            ipv6: false,
+            internal: false,
+            icc: true,
+            mtu: None,
+            dns_servers: Vec::new(),
+            labels: Default::default(),
+            options: Default::default(),
+        },
+        subnets: Vec::new(),
+        decision: NetworkDecision::default(),
+        driver_digest: String::new(),
+    }
+}
+
+pub(crate) fn peer(host: &Host, shared: &SharedNetwork, name: &str, address: &str) -> Peer {
+    let sandbox = Sandbox {
+        id: SandboxId::new(Uuid::now_v7()),
+        name: name.parse().unwrap(),
+        revision: 0,
+        created: SystemTime::UNIX_EPOCH.into(),
+        spec: SandboxSpec::of(NamespaceSpec::Create),
+        path: Default::default(),
+        quarantined: false,
+        identity: None,
+    };
+    let endpoint = Endpoint {
+        id: EndpointId::new(Uuid::now_v7()),
+        name: name.parse().unwrap(),
+        revision: 0,
+        created: SystemTime::UNIX_EPOCH.into(),
+        network: shared.network.id,
+        spec: EndpointSpec::default(),
+        mac: "02:00:00:00:00:02".parse().unwrap(),
+        addresses: vec![format!("{address}/24").parse().unwrap()],
+        attachment: Some(Attachment {
+            sandbox: sandbox.id,
+            interface: None,
+            bindings: Vec::new(),
+            decision: EndpointDecision::default(),
+        }),
+    };
+    Peer { node: host.cluster.node(), endpoint, sandbox }
+}
