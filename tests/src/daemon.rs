@@ -129,7 +129,7 @@ impl Drop for Daemon {
 
 /// A test that is itself killed leaves no daemon behind.
 #[expect(unsafe_code, reason = "`pre_exec` is the only place between fork and exec")]
-fn end_with_parent(command: &mut Command) {
+pub(crate) fn end_with_parent(command: &mut Command) {
     // SAFETY: prctl(2) is async-signal-safe, and the closure does nothing else.
     unsafe {
         command.pre_exec(|| set_pdeathsig(Signal::SIGKILL).map_err(Into::into));

@@ -44,6 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "postern-runtime",
         &[
+            "postern-cluster",
             "postern-failpoint",
             "postern-kernel",
             "postern-model",

@@ -1,12 +1,38 @@
 //! What the daemon says of itself.
 
-use postern_proto::v1::GetInfoResponse;
+use postern_proto::v1::{ClusterInfo, ClusterNode, GetInfoResponse};
 
 use super::table;
 
 /// The daemon, its drivers and what the kernel can do.
 pub(crate) fn text(reply: &GetInfoResponse) -> String {
-    format!("{}\n\n{}", daemon(reply), drivers(reply))
+    let cluster = reply.cluster.as_ref().map(|info| format!("\n\n{}", cluster(info)));
+    format!("{}\n\n{}{}", daemon(reply), drivers(reply), cluster.unwrap_or_default())
+}
+
+/// The hosts of a cluster, and whether they are heard of.
+fn cluster(info: &ClusterInfo) -> String {
+    let since = info.since.map_or_else(String::new, |time| time.to_string());
+    let etcd = match info.connected {
+        true => format!("reached since {since}"),
+        false => format!("not reached since {since}: {}", info.away_reason),
+    };
+    let mut rows =
+        vec![["Cluster:", &info.name].map(str::to_owned), ["etcd:", &etcd].map(str::to_owned)];
+    if info.unreadable_keys > 0 {
+        let keys = format!("{} that this version cannot read", info.unreadable_keys);
+        rows.push(["Keys:", &keys].map(str::to_owned));
+    }
+    let node = |node: &ClusterNode| {
+        let own = if node.id == info.node_id { "this host" } else { "" };
+        let (name, underlay) = (node.name.clone(), node.underlay_address.clone());
+        [name, node.id.clone(), underlay, node.version.clone(), own.to_owned()]
+    };
+    let nodes = table::table(
+        ["NODE", "ID", "UNDERLAY", "VERSION", ""],
+        info.nodes.iter().map(node).collect(),
+    );
+    format!("{}\n\n{nodes}", table::rows(rows))
 }
 
 fn daemon(reply: &GetInfoResponse) -> String {
@@ -92,6 +118,35 @@ Endpoints:         0
 
 DRIVER   VERSION   ORIGIN     CAPABILITIES   SUMMARY
 bridge   0.1.0     built in   links,nat      A Linux bridge"
+        );
+    }
+    #[test]
+    fn a_cluster_and_its_hosts() {
+        let node = |id: &str, name: &str| ClusterNode {
+            id: id.into(),
+            name: name.into(),
+            underlay_address: "192.0.2.1".into(),
+            version: "0.1.0".into(),
+        };
+        let info = ClusterInfo {
+            name: "blue".into(),
+            node_id: "0000000000000002".into(),
+            away_reason: "no answer in time".into(),
+            since: Some(prost_types::Timestamp::default()),
+            nodes: vec![node("0000000000000001", "a"), node("0000000000000002", "b")],
+            unreadable_keys: 3,
+            ..ClusterInfo::default()
+        };
+        assert_eq!(
+            cluster(&info),
+            "\
+Cluster:   blue
+etcd:      not reached since 1970-01-01T00:00:00Z: no answer in time
+Keys:      3 that this version cannot read
+
+NODE   ID                 UNDERLAY    VERSION
+a      0000000000000001   192.0.2.1   0.1.0
+b      0000000000000002   192.0.2.1   0.1.0     this host"
         );
     }
 }

@@ -24,6 +24,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::cluster::{JoinError, Membership};
 use crate::ledger::{Installed, LOG_TARGET, Ledger, LedgerOptions, chain};
 use crate::names::Names;
 use crate::notify::{Notice, notify};
@@ -58,6 +59,8 @@ enum DaemonError {
     Keys(#[source] postern_plugin::KeyError),
     #[error("a built-in driver cannot be loaded")]
     BuiltIn(#[source] postern_plugin::LoadError),
+    #[error("this host cannot be of its cluster")]
+    Cluster(#[source] JoinError),
     #[error("the kernel cannot be used")]
     Kernel(#[source] postern_kernel::OpenError),
     #[error("the predefined networks cannot be set up")]
@@ -107,6 +110,9 @@ fn start(arguments: Arguments) -> Result<(), DaemonError> {
     let settings = Settings::load(config.as_deref(), settings).map_err(DaemonError::Settings)?;
     let filter =
         EnvFilter::try_new(directives(&settings.log_level)).map_err(DaemonError::LogLevel)?;
+    if let Some(cluster) = &settings.cluster {
+        Membership::check(cluster).map_err(DaemonError::Cluster)?;
+    }
     if check_config {
         println!("The configuration is right.");
         return Ok(());
@@ -122,7 +128,8 @@ fn start(arguments: Arguments) -> Result<(), DaemonError> {
 /// A bare level is about the daemon; its libraries speak only of what goes wrong. Flows are
 /// logged where a policy asks for it, whatever the level.
 fn directives(level: &str) -> String {
-    const OWN: [&str; 6] = ["kernel", "plugin", "resolver", "runtime", "server", "store"];
+    const OWN: [&str; 7] =
+        ["cluster", "kernel", "plugin", "resolver", "runtime", "server", "store"];
     if level.parse::<LevelFilter>().is_err() {
         return level.to_owned();
     }
@@ -241,6 +248,9 @@ async fn open(settings: &Settings) -> Result<Ledger<Linux>, DaemonError> {
     let names = Names::start(resolver.clone())
         .map_err(|source| io_error("cannot start a thread for", &settings.run_dir, source))?;
     let kernel = Linux::open(&host, Arc::new(names)).await.map_err(DaemonError::Kernel)?;
+    let membership = settings.cluster.as_ref();
+    let membership = membership.map(|cluster| Membership::join(cluster, loaded.identity));
+    let membership = membership.transpose().map_err(DaemonError::Cluster)?;
     let options = LedgerOptions {
         pools: predefined::pools(&settings.pools, loaded.identity),
         mtu: settings.mtu,
@@ -252,8 +262,8 @@ async fn open(settings: &Settings) -> Result<Ledger<Linux>, DaemonError> {
         state_dir: settings.state_dir.clone(),
         run_dir: settings.run_dir.clone(),
     };
-    let ledger =
-        Ledger::new(loaded.topology, store, kernel, (drivers, installed, resolver), options);
+    let parts = (drivers, installed, resolver);
+    let ledger = Ledger::new(loaded.topology, store, kernel, parts, membership, options);
     ledger.load_drivers();
     Ok(ledger)
 }

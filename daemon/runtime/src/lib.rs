@@ -1,6 +1,7 @@
 //! The daemon put together: configuration, the ledger, the reconciler, wiring, shutdown.
 
 mod backend;
+mod cluster;
 mod daemon;
 mod ledger;
 mod names;

@@ -12,10 +12,10 @@ mod service;
 mod status;
 
 pub use backend::{
-    Backend, DecisionChange, DriftFacts, DriverFacts, DriverOutcome, DriverState, EndFacts,
-    EndpointFacts, EventItem, ExplanationFacts, ImpactFacts, LinkFacts, LintFacts, LookedFacts,
-    NetworkFacts, PageOf, PairFacts, PolicyFacts, Repair, RuleCount, SandboxFacts, SideFacts,
-    SystemFacts,
+    Backend, ClusterFacts, DecisionChange, DriftFacts, DriverFacts, DriverOutcome, DriverState,
+    EndFacts, EndpointFacts, EventItem, ExplanationFacts, ImpactFacts, LinkFacts, LintFacts,
+    LookedFacts, NetworkFacts, PageOf, PairFacts, PolicyFacts, Repair, RuleCount, SandboxFacts,
+    SideFacts, SystemFacts,
 };
 pub use flow::{AuditFacts, FlowFacts, FlowItem};
 pub use serve::{GRACE, MESSAGE_MAX, ServeError, serve};

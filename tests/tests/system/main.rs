@@ -5,6 +5,7 @@ mod bad_endpoints;
 mod bad_names;
 mod bad_networks;
 mod bad_sandboxes;
+mod cluster;
 mod command_line;
 mod concurrency;
 mod crash;

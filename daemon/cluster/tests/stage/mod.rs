@@ -3,8 +3,7 @@
 mod relay;
 
 use std::panic::resume_unwind;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,6 +19,8 @@ use postern_model::endpoint::{Attachment, Endpoint, EndpointSpec};
 use postern_model::id::{EndpointId, NetworkId, SandboxId};
 use postern_model::network::{Network, NetworkSpec};
 use postern_model::sandbox::{NamespaceSpec, Sandbox, SandboxSpec};
+use postern_tests::Etcd;
+use postern_tests::command::sh;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -27,13 +28,12 @@ use uuid::Uuid;
 pub(crate) use relay::Relay;
 
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
-const ETCD: &str = "http://127.0.0.1:2379";
 /// More than anything here takes on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Stage {
-    folder: tempfile::TempDir,
-    etcd: Option<Child>,
+    etcd: Etcd,
+    _folder: tempfile::TempDir,
 }
 
 impl Stage {
@@ -45,33 +45,22 @@ impl Stage {
 
     fn live(test: impl AsyncFnOnce(&mut Self)) {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
-        assert!(up.unwrap().success());
+        sh("ip link set lo up");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut stage = Self { folder: tempfile::tempdir().unwrap(), etcd: None };
+        let folder = tempfile::tempdir().unwrap();
+        let mut stage = Self { etcd: Etcd::start(folder.path().join("etcd")), _folder: folder };
         runtime.block_on(async {
-            stage.start_etcd().await;
+            stage.until_it_answers().await;
             test(&mut stage).await;
         });
     }
 
     pub(crate) async fn start_etcd(&mut self) {
-        let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../etcd/root/usr/bin/etcd");
-        let program = if unpacked.is_file() { unpacked } else { "etcd".into() };
-        let etcd = Command::new(program)
-            .args(["--name=test", "--log-level=error", "--unsafe-no-fsync"])
-            .arg(format!("--data-dir={}", self.folder.path().join("etcd").display()))
-            .args([
-                format!("--listen-client-urls={ETCD}"),
-                format!("--advertise-client-urls={ETCD}"),
-            ])
-            .args(["--listen-peer-urls=http://127.0.0.1:2380"])
-            .args(["--initial-advertise-peer-urls=http://127.0.0.1:2380"])
-            .args(["--initial-cluster=test=http://127.0.0.1:2380"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        self.etcd = Some(etcd.unwrap());
+        self.etcd.again();
+        self.until_it_answers().await;
+    }
+
+    async fn until_it_answers(&self) {
         let begun = Instant::now();
         while self.client().await.is_none() {
             assert!(begun.elapsed() < PATIENCE, "etcd does not answer");
@@ -80,14 +69,12 @@ impl Stage {
     }
 
     pub(crate) fn kill_etcd(&mut self) {
-        let mut etcd = self.etcd.take().unwrap();
-        etcd.kill().unwrap();
-        etcd.wait().unwrap();
+        self.etcd.kill();
     }
 
     async fn client(&self) -> Option<Client> {
         let answers = async {
-            let mut client = Client::connect([ETCD], None).await.ok()?;
+            let mut client = Client::connect([Etcd::URL], None).await.ok()?;
             client.get("any", None).await.ok()?;
             Some(client)
         };
@@ -120,7 +107,7 @@ impl Stage {
         name: &str,
         own: &[&Peer],
     ) -> (Cluster, mpsc::Receiver<Notice>) {
-        join(ETCD, cluster, id, name, own)
+        join(Etcd::URL, cluster, id, name, own)
     }
 
     pub(crate) async fn host(&self, id: u64, name: &str) -> Host {
@@ -140,14 +127,6 @@ impl Stage {
         let relay = Relay::start("127.0.0.1:2379").await;
         let url = format!("http://{}", relay.address());
         (Host::of(join(&url, "test", id, name, &[])).await, relay)
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        if self.etcd.is_some() {
-            self.kill_etcd();
-        }
     }
 }
 

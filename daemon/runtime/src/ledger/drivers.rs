@@ -22,7 +22,7 @@ use super::{Core, Draft, Ledger, Retry, chain, outcome};
 
 /// What belongs to installed drivers beside their records.
 #[derive(Debug)]
-pub struct Installed {
+pub(crate) struct Installed {
     /// Their modules.
     pub(super) modules: Modules,
     /// Whose signature a module must have; none asks for none.
@@ -33,7 +33,7 @@ pub struct Installed {
 
 impl Installed {
     /// Modules, and the keys that they must be signed by.
-    pub fn new(modules: Modules, keys: Option<Keys>) -> Self {
+    pub(crate) fn new(modules: Modules, keys: Option<Keys>) -> Self {
         Self { modules, keys, broken: Mutex::default() }
     }
 

@@ -66,6 +66,7 @@ pub(crate) use flows::LOG_TARGET;
 pub(crate) use outcome::chain;
 pub(crate) use requests::detached;
 
+use crate::cluster::Membership;
 use drafts::Drafts;
 use feed::Feed;
 use flows::Flows;
@@ -115,6 +116,8 @@ struct Core<K> {
     drivers: DriverHost,
     installed: Installed,
     resolver: Resolver,
+    /// None: the host is alone.
+    membership: Option<Membership>,
     options: LedgerOptions,
     locks: Locks,
     /// Read by every mutation, written by what needs all of them to stand still.
@@ -174,11 +177,12 @@ impl Committed {
 impl<K: Kernel> Ledger<K> {
     /// A ledger over a loaded topology. Nothing is compared with the kernel yet; see
     /// [`Ledger::adopt`].
-    pub fn new(
+    pub(crate) fn new(
         topology: Topology,
         store: Store,
         kernel: K,
         (drivers, installed, resolver): (DriverHost, Installed, Resolver),
+        membership: Option<Membership>,
         options: LedgerOptions,
     ) -> Self {
         resolver.apply(&topology.puts());
@@ -192,6 +196,7 @@ impl<K: Kernel> Ledger<K> {
             drivers,
             installed,
             resolver,
+            membership,
             options,
             locks: Locks::default(),
             standstill: RwLock::default(),

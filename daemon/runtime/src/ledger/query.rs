@@ -13,6 +13,8 @@ use postern_planner::view::View;
 use postern_planner::{links, names};
 use postern_server::{EndpointFacts, LinkFacts, NetworkFacts, PageOf, SandboxFacts, SystemFacts};
 
+use crate::cluster::Membership;
+
 use super::{Ledger, check};
 
 pub(super) fn network_facts(topology: &Topology, network: &Network) -> NetworkFacts {
@@ -170,6 +172,7 @@ impl<K: Kernel> Ledger<K> {
                 .iter()
                 .map(|(name, count)| (name.to_owned(), count))
                 .collect(),
+            cluster: core.membership.as_ref().map(Membership::facts),
         }
     }
 }

@@ -9,6 +9,8 @@ use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use postern_planner::pools::Pool;
 use serde::Deserialize;
 
+use super::cluster::GivenCluster;
+
 /// The daemon of Postern, a network policy gateway.
 ///
 /// Every setting can be given as a flag, as an environment variable (shown beside the
@@ -108,6 +110,9 @@ macro_rules! settings {
             /// What drivers may use, NAME=NUMBER, as fuel=100000000 or call-wall-ms=500; can be given several times, or with ; between in the environment. A wrong name is answered with all of them
             #[arg(long, env = "POSTERN_DRIVER_LIMIT", value_name = "LIMIT", value_delimiter = ';')]
             pub driver_limit: Vec<String>,
+            /// The cluster that this host is of.
+            #[command(flatten)]
+            pub cluster: GivenCluster,
         }
 
         impl GivenSettings {
@@ -119,6 +124,7 @@ macro_rules! settings {
                     $($name: self.$name.or(other.$name),)*
                     default_address_pool: if pools.is_empty() { other.default_address_pool } else { pools },
                     driver_limit: if limits.is_empty() { other.driver_limit } else { limits },
+                    cluster: self.cluster.or(other.cluster),
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! The configuration: a TOML file, overridden by the environment, overridden by flags.
 
 mod check;
+mod cluster;
 mod given;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,6 +17,7 @@ use postern_resolver::ResolverOptions;
 use check::{
     absolute, check_bridge, driver_limits, limits, names, publish_address, socket_path, wrong,
 };
+pub(crate) use cluster::ClusterSettings;
 pub use given::Arguments;
 pub(crate) use given::{GivenSettings, LogFormat};
 
@@ -61,6 +63,8 @@ pub struct Settings {
     pub driver_dir: PathBuf,
     /// What drivers may use.
     pub driver_limits: Limits,
+    /// The cluster that this host is of; none: it is alone.
+    pub cluster: Option<ClusterSettings>,
 }
 
 /// The default bridge.
@@ -163,6 +167,7 @@ impl Settings {
         Ok(Self {
             resolver,
             names,
+            cluster: given.cluster.complete()?,
             driver_keys: given.driver_keys,
             driver_dir: absolute("driver-dir", given.driver_dir, "/etc/postern/drivers")?,
             driver_limits: driver_limits(&given.driver_limit)?,

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use postern_model::cluster::{Node, NodeId};
 use postern_model::dns::{Link, LinkState};
 use postern_model::driver::DriverInfo;
 use postern_model::endpoint::Endpoint;
 use postern_model::event::Event;
-use postern_model::name::Labels;
+use postern_model::name::{Labels, Name};
 use postern_model::network::{Family, Network};
 use postern_model::plan::Plan;
 use postern_model::policy::{Action, Direction, Policy, PolicySpec, Selection, Tier};
@@ -247,6 +248,27 @@ pub struct SystemFacts {
     pub features: BTreeMap<String, bool>,
     /// What the resolver has counted.
     pub resolver: BTreeMap<String, u64>,
+    /// The cluster; none if the host is alone.
+    pub cluster: Option<ClusterFacts>,
+}
+
+/// A cluster as one of its hosts knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterFacts {
+    /// Its name.
+    pub name: Name,
+    /// The host.
+    pub own: NodeId,
+    /// Whether etcd is reached.
+    pub connected: bool,
+    /// Why it is not.
+    pub why: String,
+    /// Since when it is, or is not.
+    pub since: Timestamp,
+    /// The hosts whose leases last, by id.
+    pub nodes: Vec<(NodeId, Node)>,
+    /// How many keys cannot be read.
+    pub unreadable: usize,
 }
 
 /// One item of an event stream.

@@ -20,9 +20,9 @@ use crate::flow::FlowItem;
 
 pub use driver::{DecisionChange, DriverFacts, DriverOutcome, DriverState};
 pub use facts::{
-    DriftFacts, EndFacts, EndpointFacts, EventItem, ExplanationFacts, ImpactFacts, LinkFacts,
-    LintFacts, LookedFacts, NetworkFacts, PageOf, PairFacts, PolicyFacts, Repair, RuleCount,
-    SandboxFacts, SideFacts, SystemFacts,
+    ClusterFacts, DriftFacts, EndFacts, EndpointFacts, EventItem, ExplanationFacts, ImpactFacts,
+    LinkFacts, LintFacts, LookedFacts, NetworkFacts, PageOf, PairFacts, PolicyFacts, Repair,
+    RuleCount, SandboxFacts, SideFacts, SystemFacts,
 };
 
 /// What the services need of the daemon. Every future of a mutation runs to its end

@@ -1,10 +1,11 @@
 //! The daemon itself.
 
+use postern_model::cluster::{Node, NodeId};
 use postern_model::driver::DriverInfo;
 use postern_proto::v1;
 
 use super::shared::{plan_steps, timestamp};
-use crate::backend::{DriftFacts, Repair, SystemFacts};
+use crate::backend::{ClusterFacts, DriftFacts, Repair, SystemFacts};
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
@@ -24,6 +25,25 @@ pub(crate) fn info(facts: SystemFacts) -> v1::GetInfoResponse {
         drivers: facts.drivers.into_iter().map(driver).collect(),
         features: facts.features.into_iter().collect(),
         resolver: facts.resolver.into_iter().collect(),
+        cluster: facts.cluster.map(cluster),
+    }
+}
+
+fn cluster(facts: ClusterFacts) -> v1::ClusterInfo {
+    let node = |(id, node): (NodeId, Node)| v1::ClusterNode {
+        id: id.to_string(),
+        name: node.name.to_string(),
+        underlay_address: node.underlay.to_string(),
+        version: node.version,
+    };
+    v1::ClusterInfo {
+        name: facts.name.to_string(),
+        node_id: facts.own.to_string(),
+        connected: facts.connected,
+        away_reason: facts.why,
+        since: Some(timestamp(facts.since)),
+        nodes: facts.nodes.into_iter().map(node).collect(),
+        unreadable_keys: count(facts.unreadable),
     }
 }
 
