@@ -23,19 +23,35 @@ fn unpacked() -> Option<PathBuf> {
 #[derive(Debug)]
 pub struct Etcd {
     folder: PathBuf,
+    url: &'static str,
+    args: Vec<String>,
     child: Option<Child>,
 }
 
 impl Etcd {
     /// What clients in its namespace reach it by.
     pub const URL: &str = "http://127.0.0.1:2379";
+    /// The same where it speaks TLS.
+    pub const SECURE_URL: &str = "https://127.0.0.1:2379";
 
     /// Starts one that keeps what it has in a folder, and waits until it listens.
     ///
     /// # Panics
     /// There is none, or it does not start.
     pub fn start(folder: impl Into<PathBuf>) -> Self {
-        let mut etcd = Self { folder: folder.into(), child: None };
+        Self::start_at(Self::URL, folder, Vec::new())
+    }
+
+    /// Starts one that speaks TLS, with what further flags say of it.
+    ///
+    /// # Panics
+    /// As of [`Etcd::start`].
+    pub fn start_secure(folder: impl Into<PathBuf>, args: Vec<String>) -> Self {
+        Self::start_at(Self::SECURE_URL, folder, args)
+    }
+
+    fn start_at(url: &'static str, folder: impl Into<PathBuf>, args: Vec<String>) -> Self {
+        let mut etcd = Self { folder: folder.into(), url, args, child: None };
         etcd.again();
         etcd
     }
@@ -49,7 +65,8 @@ impl Etcd {
         command
             .args(["--name=test", "--log-level=error", "--unsafe-no-fsync"])
             .arg(format!("--data-dir={}", self.folder.display()))
-            .args(["listen", "advertise"].map(|what| format!("--{what}-client-urls={}", Self::URL)))
+            .args(["listen", "advertise"].map(|what| format!("--{what}-client-urls={}", self.url)))
+            .args(&self.args)
             .arg(format!("--listen-peer-urls={MEMBERS}"))
             .arg(format!("--initial-advertise-peer-urls={MEMBERS}"))
             .arg(format!("--initial-cluster=test={MEMBERS}"))

@@ -36,6 +36,13 @@ pub(crate) struct Stage {
     _folder: tempfile::TempDir,
 }
 
+/// Gives the thread a network namespace of its own, and a runtime.
+pub(crate) fn separate() -> tokio::runtime::Runtime {
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    sh("ip link set lo up");
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
 impl Stage {
     pub(crate) fn run(test: impl AsyncFnOnce(&mut Self) + Send) {
         // A thread of its own, as the namespace is the thread's.
@@ -44,9 +51,7 @@ impl Stage {
     }
 
     fn live(test: impl AsyncFnOnce(&mut Self)) {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        sh("ip link set lo up");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = separate();
         let folder = tempfile::tempdir().unwrap();
         let mut stage = Self { etcd: Etcd::start(folder.path().join("etcd")), _folder: folder };
         runtime.block_on(async {
@@ -138,14 +143,22 @@ fn join(
     own: &[&Peer],
 ) -> (Cluster, mpsc::Receiver<Notice>) {
     let settings = Settings::new(vec![url.to_owned()], cluster.parse().unwrap(), LEASE);
+    let joined = join_by(settings.unwrap(), id, name);
+    own.iter().for_each(|peer| joined.0.publish(peer).unwrap());
+    joined
+}
+
+pub(crate) fn join_by(
+    settings: Settings,
+    id: u64,
+    name: &str,
+) -> (Cluster, mpsc::Receiver<Notice>) {
     let about = Node {
         name: name.parse().unwrap(),
         underlay: "192.0.2.1".parse().unwrap(),
         version: "0.1.0".to_owned(),
     };
-    let joined = Cluster::join(settings.unwrap(), NodeId::new(id), &about).unwrap();
-    own.iter().for_each(|peer| joined.0.publish(peer).unwrap());
-    joined
+    Cluster::join(settings, NodeId::new(id), &about).unwrap()
 }
 
 /// A host, and what it was told so far.
