@@ -154,6 +154,7 @@ impl State {
                         | Resource::Bridge(_)
                         | Resource::Veth(_)
                         | Resource::Macvlan(_)
+                        | Resource::Vxlan(_)
                 );
                 if new && self.resources.iter().any(|there| there.key() == resource.key()) {
                     return Err(ApplyError::Exists { object: resource.to_string() });
@@ -183,6 +184,9 @@ impl State {
             Resource::Bridge(bridge) if !bridge.adopted => {
                 self.resources.retain(|there| !is_on(there, Place::Host, &bridge.name));
             }
+            Resource::Vxlan(vxlan) => {
+                self.resources.retain(|there| !is_on(there, Place::Host, &vxlan.name));
+            }
             Resource::Veth(veth) => {
                 let place = Place::Sandbox(veth.sandbox);
                 self.resources.retain(|there| !is_on(there, place, &veth.interface));
@@ -204,6 +208,9 @@ fn is_on(resource: &Resource, at: Place, name: &IfName) -> bool {
         Resource::Sysctl { place, link, .. }
         | Resource::Address { place, link, .. }
         | Resource::Route { place, link, .. } => (*place, link) == (at, name),
+        Resource::Forwarding { link, .. } | Resource::Neighbour { link, .. } => {
+            (Place::Host, link) == (at, name)
+        }
         _ => false,
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::OpenError;
 use crate::mark::{self, REAP_GROUP};
 use crate::reaper::{Reaper, Retired};
-use crate::rtnl::{LinkKind, LinkRecord, Socket};
+use crate::rtnl::{LinkRecord, Socket};
 
 /// Starts the reaper, and waits until it has deleted what is left from before: links out
 /// of service, and links that were just made and not yet marked with an alias.
@@ -26,7 +26,6 @@ pub(crate) fn clear() -> Result<Reaper, OpenError> {
 }
 
 fn is_left_over(link: &LinkRecord) -> bool {
-    let ours = matches!(link.kind, LinkKind::Bridge { .. } | LinkKind::Veth { .. });
     let retired = link.group == REAP_GROUP && mark::owner(link.alias.as_deref()).is_some();
-    link.is_half_made() || (ours && retired)
+    link.is_half_made() || (link.is_ours_to_make() && retired)
 }

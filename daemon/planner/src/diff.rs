@@ -12,7 +12,7 @@ use postern_model::id::SandboxId;
 use postern_model::name::IfName;
 use postern_model::plan::{Flows, NamespaceRef, Plan, Step};
 use postern_model::port::{PortRange, Protocol};
-use postern_model::resource::{Content, Element, Macvlan, Place, Resource, ResourceSet};
+use postern_model::resource::{Content, Element, Macvlan, Place, Resource, ResourceSet, Vxlan};
 
 /// Compares what should be with what is.
 pub fn plan(
@@ -75,7 +75,10 @@ fn change(is: &Resource, should: &Resource, deletes: &mut Vec<Resource>, creates
             like == *b
         }
         (Resource::Macvlan(a), Resource::Macvlan(b)) => is_adjusted(a, b),
-        (Resource::Route { .. }, Resource::Route { .. })
+        (Resource::Vxlan(a), Resource::Vxlan(b)) => Vxlan { mtu: b.mtu, ..a.clone() } == *b,
+        (Resource::Forwarding { .. }, Resource::Forwarding { .. })
+        | (Resource::Neighbour { .. }, Resource::Neighbour { .. })
+        | (Resource::Route { .. }, Resource::Route { .. })
         | (Resource::Sysctl { .. }, Resource::Sysctl { .. })
         | (Resource::File { .. }, Resource::File { .. }) => true,
         _ => false,
@@ -107,13 +110,17 @@ fn rank(resource: &Resource) -> u8 {
         Resource::NameServer { .. } | Resource::Bridge(_) => 2,
         Resource::Sysctl { place: Place::Host, .. } => 3,
         Resource::Address { place: Place::Host, .. } => 4,
-        Resource::Veth(_) | Resource::Macvlan(_) => 5,
-        Resource::Sysctl { place: Place::Sandbox(_), .. } => 6,
-        Resource::Address { place: Place::Sandbox(_), .. } => 7,
+        Resource::Vxlan(_) => 4,
+        // Before an endpoint is there that would ask for it.
+        Resource::Forwarding { .. } => 5,
+        Resource::Neighbour { .. } => 6,
+        Resource::Veth(_) | Resource::Macvlan(_) => 7,
+        Resource::Sysctl { place: Place::Sandbox(_), .. } => 8,
+        Resource::Address { place: Place::Sandbox(_), .. } => 9,
         // A gateway is found only by the routes that lead to it.
-        Resource::Route { via: None, .. } => 8,
-        Resource::Route { destination, .. } if destination.prefix() > 0 => 9,
-        Resource::Route { .. } => 10,
+        Resource::Route { via: None, .. } => 10,
+        Resource::Route { destination, .. } if destination.prefix() > 0 => 11,
+        Resource::Route { .. } => 12,
     }
 }
 
@@ -134,6 +141,9 @@ impl Fallen {
                 }
                 Resource::Macvlan(Macvlan { sandbox, interface, .. }) => {
                     fallen.links.insert((Place::Sandbox(*sandbox), interface.clone()));
+                }
+                Resource::Vxlan(vxlan) => {
+                    fallen.links.insert((Place::Host, vxlan.name.clone()));
                 }
                 Resource::Bridge(bridge) if !bridge.adopted => {
                     fallen.links.insert((Place::Host, bridge.name.clone()));
@@ -163,6 +173,9 @@ impl Fallen {
             Resource::Address { place, link, .. }
             | Resource::Route { place, link, .. }
             | Resource::Sysctl { place, link, .. } => (*place, link),
+            Resource::Forwarding { link, .. } | Resource::Neighbour { link, .. } => {
+                (Place::Host, link)
+            }
             _ => return false,
         };
         let in_namespace = matches!(place, Place::Sandbox(id) if self.namespaces.contains(&id));

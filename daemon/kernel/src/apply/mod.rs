@@ -8,6 +8,7 @@ mod macvlan;
 mod name_server;
 mod place;
 mod veth;
+mod vxlan;
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -78,6 +79,8 @@ impl<'a> Executor<'a> {
             Resource::Bridge(bridge) => self.create_bridge(bridge),
             Resource::Veth(veth) => self.create_veth(veth),
             Resource::Macvlan(macvlan) => self.create_macvlan(macvlan),
+            Resource::Vxlan(vxlan) => self.create_vxlan(vxlan),
+            Resource::Forwarding { .. } | Resource::Neighbour { .. } => self.create_entry(resource),
             Resource::Sysctl { place, link, sysctl, value } => {
                 self.set_sysctl(resource, *place, link, sysctl, value)
             }
@@ -101,6 +104,8 @@ impl<'a> Executor<'a> {
             Resource::Bridge(bridge) => self.update_bridge(bridge),
             Resource::Veth(veth) => self.update_veth(veth),
             Resource::Macvlan(macvlan) => self.update_macvlan(macvlan),
+            Resource::Vxlan(vxlan) => self.update_vxlan(vxlan),
+            Resource::Forwarding { .. } | Resource::Neighbour { .. } => self.create_entry(to),
             Resource::Route { .. } => self.create_route(to, true),
             Resource::Sysctl { .. } | Resource::Address { .. } | Resource::File { .. } => {
                 self.create(to)
@@ -118,6 +123,8 @@ impl<'a> Executor<'a> {
             Resource::Bridge(bridge) => self.delete_bridge(bridge),
             Resource::Veth(veth) => self.delete_veth(veth),
             Resource::Macvlan(macvlan) => self.delete_macvlan(macvlan),
+            Resource::Vxlan(vxlan) => self.delete_vxlan(vxlan),
+            Resource::Forwarding { .. } | Resource::Neighbour { .. } => self.delete_entry(resource),
             // A parameter has no absence.
             Resource::Sysctl { .. } => Ok(()),
             Resource::Address { place, link, address } => {

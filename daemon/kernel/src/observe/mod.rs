@@ -16,14 +16,14 @@ use postern_model::decision::MacvlanMode;
 use postern_model::id::SandboxId;
 use postern_model::name::IfName;
 use postern_model::plan::NamespaceRef;
-use postern_model::resource::{Bridge, Macvlan, Owner, Place, Resource, ResourceSet, Veth};
+use postern_model::resource::{Bridge, Macvlan, Owner, Place, Resource, ResourceSet, Veth, Vxlan};
 
 use crate::error::ObserveError;
 use crate::features::Features;
 use crate::mark::{self, LINK_GROUP, REAP_GROUP};
 use crate::names::Names;
 use crate::namespace;
-use crate::rtnl::{AddressRecord, LinkKind, LinkRecord, Socket};
+use crate::rtnl::{AddressRecord, ForwardingRecord, LinkKind, LinkRecord, NeighbourRecord, Socket};
 use visit::Visited;
 
 /// Lists everything but the nftables elements. It blocks.
@@ -56,6 +56,7 @@ pub(crate) fn observe(
     set.extend(orphans.map(|sandbox| Resource::NameServer { sandbox }));
     set.extend(links_of_ours(&links, &visited));
     set.extend(host_addresses(features, &links, &addresses));
+    set.extend(entries(&mut socket, &links)?);
     let ends = Ends::of(&links);
     for found in &visited {
         set.extend(sandbox_addresses(features, &ends, found));
@@ -143,6 +144,19 @@ fn links_of_ours(links: &[LinkRecord], visited: &[Visited]) -> Vec<Resource> {
             let master = link.master.and_then(|index| names.get(&index).copied());
             veth(link, owner, master, peer(link, &numbered)).map(Resource::Veth)
         }
+        LinkKind::Vxlan { vni, local, port } => Some(Resource::Vxlan(Vxlan {
+            name: name(&link.name)?,
+            owner,
+            master: {
+                let master = link.master.and_then(|index| names.get(&index).copied());
+                // A port of itself, which it can never be meant to be, where it is nobody's.
+                master.and_then(name).or_else(|| name(&link.name))?
+            },
+            vni,
+            port,
+            local,
+            mtu: if link.up { link.mtu } else { 0 },
+        })),
         // Those of ours are in sandboxes.
         LinkKind::Macvlan { .. } | LinkKind::Other => None,
     };
@@ -242,6 +256,28 @@ fn host_addresses(
         Some(Resource::Address { place: Place::Host, link, address: address.address })
     };
     addresses.iter().filter(is_ours).filter_map(resource).collect()
+}
+
+/// Where VXLAN links of ours send frames, and the MACs that bridges of ours were told.
+fn entries(socket: &mut Socket, links: &[LinkRecord]) -> Result<Vec<Resource>, ObserveError> {
+    let live: BTreeMap<u32, IfName> =
+        ours(links).filter_map(|(link, _)| Some((link.index, name(&link.name)?))).collect();
+    let mut found = Vec::new();
+    for (link, _) in ours(links).filter(|(link, _)| matches!(link.kind, LinkKind::Vxlan { .. })) {
+        let Some(of) = live.get(&link.index) else { continue };
+        let sent = socket.forwardings(link.index);
+        let sent = sent.map_err(ObserveError::netlink("forwarding entries"))?;
+        found.extend(sent.into_iter().map(|ForwardingRecord { mac, to }| Resource::Forwarding {
+            link: of.clone(),
+            mac,
+            to,
+        }));
+    }
+    let told = socket.neighbours().map_err(ObserveError::netlink("neighbours"))?;
+    found.extend(told.into_iter().filter_map(|NeighbourRecord { link, address, mac }| {
+        Some(Resource::Neighbour { link: live.get(&link)?.clone(), address, mac })
+    }));
+    Ok(found)
 }
 
 /// Marked routes in a sandbox, but for those on a link that is out of service: they go

@@ -1,5 +1,6 @@
 //! Links: the messages that change them, and a link as it is read.
 
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
 use netlink_packet_route::RouteNetlinkMessage;
@@ -9,13 +10,14 @@ use netlink_packet_route::link::{
     LinkLayerType, LinkMessage,
 };
 use nix::errno::Errno;
+use postern_model::cluster::Vni;
 use postern_model::decision::MacvlanMode;
 use postern_model::mac::MacAddr;
 use postern_model::resource::{Bridge, Veth};
 use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
-use super::macvlan;
 use super::socket::{Mode, NetlinkError, Socket};
+use super::{macvlan, vxlan};
 use crate::mark::{self, LINK_GROUP, REAP_GROUP};
 
 /// The index of the loopback link, in every namespace.
@@ -47,6 +49,15 @@ pub(crate) enum LinkKind {
         /// the same.
         parent_namespace: Option<i32>,
     },
+    /// A VXLAN link.
+    Vxlan {
+        /// What its frames carry.
+        vni: Vni,
+        /// The host's address in the underlay.
+        local: IpAddr,
+        /// UDP.
+        port: u16,
+    },
     /// Anything else.
     Other,
 }
@@ -76,8 +87,17 @@ impl LinkRecord {
     /// Whether it was made by us and not marked yet: what is left where the making was broken
     /// off, or the kernel's answer lost.
     pub(crate) fn is_half_made(&self) -> bool {
-        let ours = matches!(self.kind, LinkKind::Bridge { .. } | LinkKind::Veth { .. });
-        ours && self.alias.is_none() && matches!(self.group, LINK_GROUP | REAP_GROUP)
+        self.is_ours_to_make()
+            && self.alias.is_none()
+            && matches!(self.group, LINK_GROUP | REAP_GROUP)
+    }
+
+    /// Whether it is of a kind that we make on the host.
+    pub(crate) const fn is_ours_to_make(&self) -> bool {
+        matches!(
+            self.kind,
+            LinkKind::Bridge { .. } | LinkKind::Veth { .. } | LinkKind::Vxlan { .. }
+        )
     }
 
     /// Whether it is an end of a pair whose other end has this index.
@@ -124,7 +144,7 @@ impl LinkRecord {
             LinkKind::Macvlan { parent, parent_namespace, .. } => {
                 (*parent, *parent_namespace) = (other, namespace);
             }
-            LinkKind::Bridge { .. } | LinkKind::Other => {}
+            LinkKind::Bridge { .. } | LinkKind::Vxlan { .. } | LinkKind::Other => {}
         }
         record
     }
@@ -151,6 +171,7 @@ impl LinkRecord {
                         && data.contains(&InfoBridge::NfCallIp6Tables(true));
                     self.kind = LinkKind::Bridge { filtered };
                 }
+                LinkInfo::Data(InfoData::Vxlan(data)) => self.kind = vxlan::kind(data),
                 LinkInfo::PortData(InfoPortData::BridgePort(data)) => {
                     self.hairpin = data.contains(&InfoBridgePort::HairpinMode(true));
                 }

@@ -11,9 +11,11 @@ mod macvlan;
 mod namespace_id;
 mod route;
 mod socket;
+mod vxlan;
 
 pub(crate) use address::AddressRecord;
 pub(crate) use link::{LinkKind, LinkRecord};
 pub(crate) use namespace_id::NamespaceIds;
 pub use socket::NetlinkError;
 pub(crate) use socket::{Socket, turn};
+pub(crate) use vxlan::{ForwardingRecord, NeighbourRecord};

@@ -8,3 +8,4 @@ mod namespaces;
 mod ports;
 mod reaping;
 mod round_trip;
+mod vxlan;

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::Vni;
 use crate::decision::{LinkSysctl, MacvlanMode};
 use crate::id::{EndpointId, NetworkId, SandboxId};
 use crate::mac::MacAddr;
@@ -133,6 +134,27 @@ pub struct Macvlan {
     pub mtu: u32,
 }
 
+/// The port of a bridge by which the frames of a network reach other hosts (RFC 7348): it
+/// learns nothing and floods nothing, and knows only what [`Resource::Forwarding`] says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vxlan {
+    /// The kernel's name.
+    pub name: IfName,
+    /// Whose it is.
+    pub owner: Owner,
+    /// The bridge. It answers for neighbours that it knows by [`Resource::Neighbour`], so
+    /// that no question for a MAC has to go anywhere.
+    pub master: IfName,
+    /// What its frames carry.
+    pub vni: Vni,
+    /// UDP, at both ends.
+    pub port: u16,
+    /// The host's address in the underlay.
+    pub local: IpAddr,
+    /// Bytes, of what it carries.
+    pub mtu: u32,
+}
+
 /// What makes a resource the same one, though its properties change.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
@@ -152,6 +174,10 @@ pub enum Key {
     NameServer(SandboxId),
     /// A file of a sandbox.
     File(SandboxId, SandboxFile),
+    /// Where frames for a MAC are sent.
+    Forwarding(IfName, MacAddr),
+    /// The MAC of an address.
+    Neighbour(IfName, IpAddr),
     /// An element; of a map, without its value.
     Element(ElementKey),
 }
@@ -255,6 +281,26 @@ pub enum Resource {
         /// What it says.
         content: Content,
     },
+    /// A VXLAN link.
+    Vxlan(Vxlan),
+    /// Frames for a MAC leave by a VXLAN link, to a host.
+    Forwarding {
+        /// The VXLAN link.
+        link: IfName,
+        /// The MAC.
+        mac: MacAddr,
+        /// The host's address in the underlay.
+        to: IpAddr,
+    },
+    /// An address that is behind a bridge has a MAC, as the bridge answers.
+    Neighbour {
+        /// The bridge.
+        link: IfName,
+        /// The address.
+        address: IpAddr,
+        /// Its MAC.
+        mac: MacAddr,
+    },
     /// An element of an nftables set or map.
     Element(Element),
 }
@@ -274,6 +320,9 @@ impl Resource {
             Self::Route { place, destination, .. } => Key::Route(*place, *destination),
             Self::NameServer { sandbox } => Key::NameServer(*sandbox),
             Self::File { sandbox, file, .. } => Key::File(*sandbox, *file),
+            Self::Vxlan(vxlan) => Key::Link(vxlan.name.clone()),
+            Self::Forwarding { link, mac, .. } => Key::Forwarding(link.clone(), *mac),
+            Self::Neighbour { link, address, .. } => Key::Neighbour(link.clone(), *address),
             Self::Element(element) => Key::Element(element.key()),
         }
     }
@@ -290,6 +339,9 @@ impl Resource {
             Self::Route { .. } => "route",
             Self::NameServer { .. } => "name-server",
             Self::File { .. } => "file",
+            Self::Vxlan(_) => "vxlan",
+            Self::Forwarding { .. } => "forwarding",
+            Self::Neighbour { .. } => "neighbour",
             Self::Element(_) => "element",
         }
     }
@@ -330,6 +382,11 @@ impl fmt::Display for Resource {
                 write!(f, "{} in sandbox/{sandbox}", crate::dns::RESOLVER)
             }
             Self::File { sandbox, file, .. } => write!(f, "{} of sandbox/{sandbox}", file.name()),
+            Self::Vxlan(Vxlan { name, master, vni, local, port, .. }) => {
+                write!(f, "{name} on {master}, VNI {vni} from {local} port {port}")
+            }
+            Self::Forwarding { link, mac, to } => write!(f, "{mac} by {link} to {to}"),
+            Self::Neighbour { link, address, mac } => write!(f, "{address} is {mac} on {link}"),
             Self::Element(element) => write!(f, "{element}"),
         }
     }
