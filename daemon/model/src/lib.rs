@@ -13,6 +13,7 @@
 //! | [`resource`], [`plan`] | what the kernel should hold, and the steps towards it |
 //! | [`intent`], [`refusal`] | what clients ask, and why not |
 //! | [`event`] | what watchers are told |
+//! | [`versioned`] | how records are kept |
 
 pub mod cluster;
 pub mod decision;
@@ -35,3 +36,4 @@ pub mod resource;
 pub mod sandbox;
 pub mod time;
 pub mod topology;
+pub mod versioned;

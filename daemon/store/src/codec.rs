@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use postern_model::id::NetworkId;
+use postern_model::versioned::{self, Unreadable};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::ReadError;
@@ -54,37 +55,15 @@ impl Kind {
     }
 }
 
-#[derive(Serialize)]
-struct EnvelopeOut<'a, T> {
-    v: u32,
-    d: &'a T,
-}
-
-#[derive(Deserialize)]
-struct Version {
-    v: u32,
-    /// The oldest version that can read it, where that is not the one that wrote it.
-    #[serde(default)]
-    r: Option<u32>,
-}
-
-#[derive(Deserialize)]
-struct EnvelopeIn<T> {
-    d: T,
-}
-
 pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, serde_json::Error> {
-    serde_json::to_vec(&EnvelopeOut { v: RECORD_VERSION, d: record })
+    versioned::encode(RECORD_VERSION, record)
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, ReadError> {
-    let wrong = |source| ReadError::Value { key: hex(key), source };
-    let Version { v, r } = serde_json::from_slice(value).map_err(wrong)?;
-    if r.unwrap_or(v) > RECORD_VERSION {
-        return Err(ReadError::Version { key: hex(key), found: v, known: RECORD_VERSION });
-    }
-    let envelope: EnvelopeIn<T> = serde_json::from_slice(value).map_err(wrong)?;
-    Ok(envelope.d)
+    versioned::decode(RECORD_VERSION, value).map_err(|error| match error {
+        Unreadable::Newer { found, known } => ReadError::Version { key: hex(key), found, known },
+        Unreadable::Garbage(source) => ReadError::Value { key: hex(key), source },
+    })
 }
 
 pub(crate) fn lease_key(network: NetworkId, address: IpAddr) -> Vec<u8> {
@@ -149,14 +128,5 @@ mod tests {
         ));
         assert!(matches!(decode::<u64>(b"n", br#"{"v":1,"d":[]}"#), Err(ReadError::Value { .. })));
         assert_eq!(decode::<u64>(b"n", br#"{"v":1,"d":7,"x":0}"#).unwrap(), 7);
-    }
-
-    #[test]
-    fn a_newer_record_may_say_that_this_version_can_read_it() {
-        assert_eq!(decode::<u64>(b"n", br#"{"v":2,"r":1,"d":7}"#).unwrap(), 7);
-        assert!(matches!(
-            decode::<u64>(b"n", br#"{"v":3,"r":2,"d":7}"#),
-            Err(ReadError::Version { .. })
-        ));
     }
 }

@@ -275,6 +275,14 @@ impl<'a> Executor<'a> {
         }
     }
 
+    /// Keeps IPv6 off a port: it speaks for nobody. Else the kernel gives it a route for
+    /// multicast, and to bring one port up takes the longer the more there are.
+    fn silence(&self, port: &IfName) -> Result<(), ApplyError> {
+        let sysctl = LinkSysctl { family: Family::V6, key: "disable_ipv6".to_owned() };
+        let set = self.means.procfs.set(port, &sysctl, "1");
+        set.map_err(|source| ApplyError::Sysctl { object: port.to_string(), source })
+    }
+
     /// Deletes a link of the host's that was made and not marked, by this very step or by an
     /// earlier one that was told otherwise.
     fn drop_half_made(&mut self, name: &IfName) {

@@ -3,9 +3,7 @@
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
-use postern_model::decision::LinkSysctl;
 use postern_model::name::IfName;
-use postern_model::network::Family;
 use postern_model::resource::{Place, Veth};
 
 use super::Executor;
@@ -42,22 +40,13 @@ impl Executor<'_> {
 
     fn finish_veth(&mut self, veth: &Veth) -> Result<(), ApplyError> {
         let ipv6 = self.has_ipv6(veth);
-        self.silence(veth)?;
+        self.silence(&veth.name)?;
         let (host, index) = self.link(Place::Host, &veth.name)?;
         host.socket.set_veth(index, veth).map_err(ApplyError::netlink(&veth.name))?;
         let (sandbox, index) = self.link(Place::Sandbox(veth.sandbox), &veth.interface)?;
         let started = sandbox.socket.start_interface(index, ipv6);
         started.map_err(ApplyError::netlink(&veth.interface))?;
         self.settle_veth(veth)
-    }
-
-    /// Keeps IPv6 off the host's end: it is a port, and speaks for nobody. Else the kernel
-    /// gives it a route for multicast, and to bring one port up takes the longer the more
-    /// there are.
-    fn silence(&self, veth: &Veth) -> Result<(), ApplyError> {
-        let sysctl = LinkSysctl { family: Family::V6, key: "disable_ipv6".to_owned() };
-        let set = self.means.procfs.set(&veth.name, &sysctl, "1");
-        set.map_err(|source| ApplyError::Sysctl { object: veth.name.to_string(), source })
     }
 
     /// A link of a smaller MTU than IPv6 asks for has none of it, nor its parameters.
@@ -116,7 +105,7 @@ impl Executor<'_> {
         let set = self.host.socket.set_veth(found.index, veth);
         set.map_err(ApplyError::netlink(&veth.name))?;
         // By the MTU the kernel gives the link its IPv6, or takes it.
-        self.silence(veth)?;
+        self.silence(&veth.name)?;
         let (sandbox, index) = self.link(Place::Sandbox(veth.sandbox), &veth.interface)?;
         let socket = &mut sandbox.socket;
         let set =

@@ -1,9 +1,7 @@
 //! VXLAN links, and what they and their bridges know of other hosts' endpoints.
 
 use nix::errno::Errno;
-use postern_model::decision::LinkSysctl;
 use postern_model::name::IfName;
-use postern_model::network::Family;
 use postern_model::resource::{Place, Resource, Vxlan};
 
 use super::{Executor, not_a_step};
@@ -42,12 +40,10 @@ impl Executor<'_> {
 
     /// Gives it its properties, and sees that it is up.
     pub(super) fn update_vxlan(&mut self, vxlan: &Vxlan) -> Result<(), ApplyError> {
+        // Before it is up, and says something.
+        self.silence(&vxlan.name)?;
         let (host, index) = self.link(Place::Host, &vxlan.name)?;
-        host.socket.set_vxlan(index, vxlan).map_err(ApplyError::netlink(&vxlan.name))?;
-        // It is a port, and speaks for nobody.
-        let sysctl = LinkSysctl { family: Family::V6, key: "disable_ipv6".to_owned() };
-        let set = self.means.procfs.set(&vxlan.name, &sysctl, "1");
-        set.map_err(|source| ApplyError::Sysctl { object: vxlan.name.to_string(), source })
+        host.socket.set_vxlan(index, vxlan).map_err(ApplyError::netlink(&vxlan.name))
     }
 
     fn withdraw_vxlan(&mut self, name: &IfName) -> Result<(), ApplyError> {
