@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
-const DRIVERS: [&str; 3] = ["bridge", "host", "null"];
+const DRIVERS: [&str; 4] = ["bridge", "host", "null", "overlay"];
 /// Rust's default shadow stack of 1 MiB would be most of what a call has to map.
 const STACK: &str = "-C\x1flink-arg=-zstack-size=65536";
 

@@ -1,9 +1,9 @@
 //! Writing decisions.
 
 use crate::{
-    Address, AdoptLink, BridgeLink, Desired, EndpointDecision, Family, Filter, Link, LinkKind,
-    MacvlanLink, MacvlanMode, Masquerade, NetworkDecision, PortBinding, Route, Side, Sysctl,
-    VethLink,
+    Address, AdoptLink, BridgeLink, Desired, EndpointDecision, Family, Filter, Forwarding, Link,
+    LinkKind, MacvlanLink, MacvlanMode, Masquerade, Neighbour, NetworkDecision, PeerDecision,
+    PeerView, PortBinding, Reach, Route, Side, Sysctl, VethLink, VxlanLink,
 };
 
 impl Link {
@@ -34,6 +34,11 @@ impl Link {
         let link =
             MacvlanLink { parent: parent.to_owned(), interface_name: interface.to_owned(), mode };
         Self::new(handle, LinkKind::Macvlan(link))
+    }
+
+    /// The port of `master`, a bridge, by which frames reach other hosts.
+    pub fn vxlan(handle: &str, master: &str) -> Self {
+        Self::new(handle, LinkKind::Vxlan(VxlanLink { master: master.to_owned() }))
     }
 
     /// With an MTU, in bytes.
@@ -155,6 +160,27 @@ impl Default for NetworkDecision {
 impl Default for EndpointDecision {
     fn default() -> Self {
         Self { resources: Vec::new(), gateways: Vec::new(), state: Vec::new() }
+    }
+}
+
+impl PeerDecision {
+    /// What reaches a peer: frames for its MAC leave by `tunnel`, a VXLAN link, and `bridge`
+    /// answers for its addresses.
+    pub fn reaching(peer: &PeerView, tunnel: &str, bridge: &str) -> Self {
+        let forwarding = Reach::Forwarding(Forwarding {
+            link: tunnel.to_owned(),
+            mac: peer.mac.clone(),
+            to: peer.host.clone(),
+        });
+        let neighbours = peer.addresses.iter().map(|address| {
+            let (address, _) = address.split_once('/').unwrap_or((address, ""));
+            Reach::Neighbour(Neighbour {
+                link: bridge.to_owned(),
+                address: address.to_owned(),
+                mac: peer.mac.clone(),
+            })
+        });
+        Self { resources: std::iter::once(forwarding).chain(neighbours).collect() }
     }
 }
 

@@ -4,8 +4,10 @@ use std::marker::PhantomData;
 use std::sync::Once;
 
 use crate::bindings::exports::postern::driver::driver::Guest;
+use crate::bindings::peers::exports::postern::driver::peers::Guest as PeersGuest;
 use crate::{
-    Context, EndpointDecision, EndpointView, Fault, Manifest, NetworkDecision, NetworkView, log,
+    Context, EndpointDecision, EndpointView, Fault, Manifest, NetworkDecision, NetworkView,
+    PeerDecision, PeerView, log,
 };
 
 /// A network driver. Every function is pure: each call runs in a fresh instance that has
@@ -29,6 +31,19 @@ pub trait Driver {
         network: &NetworkView,
         endpoint: &EndpointView,
     ) -> Result<EndpointDecision, Fault>;
+}
+
+/// A driver whose networks hosts share.
+pub trait MultiHostDriver: Driver {
+    /// What should exist on this host for an endpoint on another one.
+    ///
+    /// # Errors
+    /// A [`Fault`]; the endpoint is not reached from this host then.
+    fn peer(
+        context: &Context,
+        network: &NetworkView,
+        peer: &PeerView,
+    ) -> Result<PeerDecision, Fault>;
 }
 
 /// A [`Driver`] in the shape the generated export wants; [`export_driver!`](crate::export_driver)
@@ -57,6 +72,13 @@ impl<D: Driver> Guest for Exported<D> {
     }
 }
 
+impl<D: MultiHostDriver> PeersGuest for Exported<D> {
+    fn peer(context: Context, network: NetworkView, peer: PeerView) -> Result<PeerDecision, Fault> {
+        log_panics();
+        D::peer(&context, &network, &peer)
+    }
+}
+
 /// Without a hook a panic reaches the host as a bare trap: the target has no standard error.
 fn log_panics() {
     static HOOK: Once = Once::new();
@@ -74,6 +96,22 @@ macro_rules! export_driver {
         const _: () = {
             type PosternDriver = $crate::Exported<$driver>;
     $crate::bindings::export!(PosternDriver with_types_in $crate::bindings);
+        };
+    };
+}
+
+/// Makes a type that implements [`MultiHostDriver`] the driver of this module, in the place
+/// of [`export_driver!`](crate::export_driver).
+#[macro_export]
+macro_rules! export_multi_host_driver {
+    ($driver:ty) => {
+        $crate::export_driver!($driver);
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type PosternDriver = $crate::Exported<$driver>;
+            $crate::bindings::peers::export!(
+                PosternDriver with_types_in $crate::bindings::peers
+            );
         };
     };
 }

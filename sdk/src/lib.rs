@@ -50,6 +50,7 @@
 mod arena;
 #[doc(hidden)]
 pub mod bindings;
+pub mod bridge;
 mod decision;
 mod driver;
 mod fault;
@@ -63,10 +64,13 @@ pub mod testing;
 #[global_allocator]
 static MEMORY: arena::Arena = arena::Arena::new();
 
+pub use bindings::peers::exports::postern::driver::peers::{
+    Forwarding, Neighbour, PeerDecision, PeerView, Reach,
+};
 pub use bindings::postern::driver::types::{
     Address, AdoptLink, Attach, BridgeLink, Capability, Context, Desired, EndpointDecision,
     EndpointView, Entry, Family, Fault, Filter, Link, LinkKind, MacvlanLink, MacvlanMode, Manifest,
     Masquerade, NetworkDecision, NetworkView, OptionScope, OptionSpec, PortBinding, Protocol,
-    Route, Side, SubnetView, Sysctl, VethLink, Violation,
+    Route, Side, SubnetView, Sysctl, TunnelView, VethLink, Violation, VxlanLink,
 };
-pub use driver::{Driver, Exported};
+pub use driver::{Driver, Exported, MultiHostDriver};

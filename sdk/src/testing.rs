@@ -12,7 +12,10 @@
 //! assert_eq!(server.bindings.len(), 1);
 //! ```
 
-use crate::{Context, EndpointView, Entry, NetworkView, PortBinding, Protocol, SubnetView};
+use crate::{
+    Context, EndpointView, Entry, NetworkView, PeerView, PortBinding, Protocol, SubnetView,
+    TunnelView,
+};
 
 /// What comes with a request.
 pub fn context() -> Context {
@@ -33,6 +36,7 @@ pub fn network() -> NetworkView {
         icc: true,
         mtu: 1500,
         mac: "02:00:5e:00:53:01".into(),
+        tunnel: None,
         labels: Vec::new(),
         options: Vec::new(),
         state: Vec::new(),
@@ -55,6 +59,18 @@ pub fn endpoint() -> EndpointView {
     }
 }
 
+/// The endpoint `db.blue` of [`network`] on another host: `10.1.0.3` and `fd00:1::3` at
+/// `192.0.2.2`.
+pub fn peer() -> PeerView {
+    PeerView {
+        id: "01932c07-a9d0-7000-8abc-0123456789ad".into(),
+        name: "db.blue".into(),
+        addresses: vec!["10.1.0.3/24".into(), "fd00:1::3/64".into()],
+        mac: "02:00:5e:00:53:03".into(),
+        host: "192.0.2.2".into(),
+    }
+}
+
 /// A subnet and its gateway.
 pub fn subnet(subnet: &str, gateway: Option<&str>) -> SubnetView {
     SubnetView { subnet: subnet.to_owned(), gateway: gateway.map(str::to_owned) }
@@ -73,6 +89,13 @@ pub fn binding(host_ip: &str, target: &str) -> PortBinding {
 }
 
 impl NetworkView {
+    /// Shared with other hosts, of which this one is at `192.0.2.1`.
+    #[must_use]
+    pub fn with_tunnel(mut self) -> Self {
+        self.tunnel = Some(TunnelView { vni: 4096, local: "192.0.2.1".into() });
+        self
+    }
+
     /// With these subnets in place of its own.
     #[must_use]
     pub fn with_subnets(mut self, subnets: impl IntoIterator<Item = SubnetView>) -> Self {

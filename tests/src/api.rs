@@ -18,9 +18,9 @@ use postern_proto::v1::{
     Direction, DisconnectRequest, Endpoint, EndpointSpec, Filter, GetDriftRequest,
     GetEndpointRequest, GetInfoRequest, GetInfoResponse, GetNetworkRequest,
     GetPolicyCountersRequest, GetSandboxRequest, Link, ListEndpointsRequest, ListNetworksRequest,
-    ListPoliciesRequest, ListSandboxesRequest, Network, NetworkSpec, PageRequest, PlanStep, Policy,
-    PolicySpec, RemoveLinkRequest, RuleCounter, Sandbox, SandboxSpec, WatchEventsRequest,
-    WatchEventsResponse,
+    ListPeersRequest, ListPoliciesRequest, ListSandboxesRequest, Network, NetworkSpec, PageRequest,
+    Peer, PlanStep, Policy, PolicySpec, RemoveLinkRequest, RuleCounter, Sandbox, SandboxSpec,
+    WatchEventsRequest, WatchEventsResponse,
 };
 use tokio::time::timeout;
 use tonic::transport::Channel;
@@ -140,6 +140,24 @@ impl Api {
     pub async fn network(&self, name: &str) -> Result<Network, Status> {
         let request = GetNetworkRequest { network: name.into() };
         whole(self.networks.clone().get(request).await?.into_inner().network)
+    }
+
+    /// The endpoints of other hosts on a network, every page of them.
+    ///
+    /// # Errors
+    /// The daemon's refusal.
+    pub async fn peers(&self, network: &str) -> Result<Vec<Peer>, Status> {
+        let mut page = PageRequest { size: 1000, token: String::new() };
+        let mut all = Vec::new();
+        loop {
+            let request = ListPeersRequest { network: network.into(), page: Some(page.clone()) };
+            let answer = self.networks.clone().list_peers(request).await?.into_inner();
+            all.extend(answer.peers);
+            if answer.next_token.is_empty() {
+                return Ok(all);
+            }
+            page.token = answer.next_token;
+        }
     }
 
     /// Deletes a network.

@@ -14,6 +14,11 @@ pub fn network(subnets: &[&str]) -> NetworkSpec {
     NetworkSpec { subnets: subnets.iter().map(|text| subnet(text)).collect(), ..Default::default() }
 }
 
+/// An `overlay` network with these subnets.
+pub fn overlay(subnets: &[&str]) -> NetworkSpec {
+    NetworkSpec { driver: "overlay".to_owned(), ..network(subnets) }
+}
+
 /// A subnet with everything else left to the daemon.
 pub fn subnet(prefix: &str) -> Subnet {
     Subnet { subnet: prefix.to_owned(), ..Default::default() }

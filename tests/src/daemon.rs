@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::command::binary;
+use crate::netns::Netns;
 
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 
@@ -29,6 +30,25 @@ impl Daemon {
     /// # Panics
     /// It is not built or cannot be started.
     pub fn start(args: &[String], log: &Path, failpoints: &str) -> Self {
+        Self::spawn(Self::command(args, log, failpoints), log)
+    }
+
+    /// Starts the daemon in a network namespace.
+    ///
+    /// # Panics
+    /// As [`Daemon::start`].
+    pub fn start_in(netns: &Netns, args: &[String], log: &Path, failpoints: &str) -> Self {
+        let mut command = Self::command(args, log, failpoints);
+        netns.hold(&mut command);
+        Self::spawn(command, log)
+    }
+
+    fn spawn(mut command: Command, log: &Path) -> Self {
+        let child = command.spawn().unwrap_or_else(|error| panic!("posternd: {error}"));
+        Self { child, log: log.to_owned() }
+    }
+
+    fn command(args: &[String], log: &Path, failpoints: &str) -> Command {
         let stderr = File::options().create(true).append(true).open(log);
         let stderr = stderr.unwrap_or_else(|error| panic!("{}: {error}", log.display()));
         let mut command = Command::new(binary("posternd"));
@@ -40,8 +60,7 @@ impl Daemon {
         }
         command.env("FAILPOINTS", failpoints);
         end_with_parent(&mut command);
-        let child = command.spawn().unwrap_or_else(|error| panic!("posternd: {error}"));
-        Self { child, log: log.to_owned() }
+        command
     }
 
     /// Its process id.

@@ -50,6 +50,14 @@ impl Etcd {
         Self::start_at(Self::SECURE_URL, folder, args)
     }
 
+    /// Starts one that listens on every address of its namespace.
+    ///
+    /// # Panics
+    /// As of [`Etcd::start`].
+    pub fn start_reachable(folder: impl Into<PathBuf>) -> Self {
+        Self::start_at("http://0.0.0.0:2379", folder, Vec::new())
+    }
+
     fn start_at(url: &'static str, folder: impl Into<PathBuf>, args: Vec<String>) -> Self {
         let mut etcd = Self { folder: folder.into(), url, args, child: None };
         etcd.again();

@@ -1,7 +1,9 @@
 //! Network namespaces as the tests see them.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,6 +63,16 @@ impl Netns {
                 .join()
         });
         done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Has a command be run inside, by whichever thread spawns it.
+    #[expect(unsafe_code, reason = "`pre_exec` is the only place between fork and exec")]
+    pub(crate) fn hold(&self, command: &mut Command) {
+        let netns = self.0.try_clone().unwrap_or_else(|error| panic!("a namespace: {error}"));
+        // SAFETY: setns(2) is a plain system call, and the closure does nothing else.
+        unsafe {
+            command.pre_exec(move || setns(&netns, CloneFlags::CLONE_NEWNET).map_err(Into::into));
+        }
     }
 
     /// Runs a command line inside; see [`crate::command::sh`].

@@ -17,7 +17,7 @@ pub(crate) enum NetworkCommand {
     /// List networks
     #[command(visible_alias = "list")]
     Ls(LsArgs),
-    /// Print networks in full, as JSON
+    /// Print networks in full, as JSON, with their endpoints on other hosts
     Inspect(Names),
     /// Change labels, options or `icc` of a living network
     Update(UpdateArgs),

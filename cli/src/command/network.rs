@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use postern_proto::v1::{
     CreateNetworkRequest, DeleteNetworkRequest, GetNetworkRequest, ListNetworksRequest,
-    ListNetworksResponse, Network, NetworkSpec, PruneNetworksRequest, PruneNetworksResponse,
-    UpdateNetworkRequest,
+    ListNetworksResponse, ListPeersRequest, Network, NetworkSpec, PruneNetworksRequest,
+    PruneNetworksResponse, UpdateNetworkRequest,
 };
 
 use super::{dry, for_each, inspect};
@@ -30,7 +30,7 @@ pub(super) async fn run(
         NetworkCommand::Create(args) => create(*args, client, out).await,
         NetworkCommand::Ls(args) => list(args, client, out).await,
         NetworkCommand::Inspect(names) => {
-            inspect(&names, async |name| get(client, name).await).await
+            inspect(&names, async |name| with_peers(client, get(client, name).await?).await).await
         }
         NetworkCommand::Update(args) => update(args, client, out).await,
         NetworkCommand::Rm(args) => remove(args, client, out).await,
@@ -85,6 +85,19 @@ async fn list(args: LsArgs, client: &Client, out: Printer) -> Result<(), Error> 
 async fn get(client: &Client, network: String) -> Result<Network, Error> {
     let reply = client.networks().await?.get(GetNetworkRequest { network }).await?.into_inner();
     required(reply.network, "no network")
+}
+
+/// A network with the endpoints that it has on other hosts.
+async fn with_peers(client: &Client, network: Network) -> Result<Network, Error> {
+    if network.peer_count == 0 {
+        return Ok(network);
+    }
+    let peers = pages(async |page| {
+        let request = ListPeersRequest { network: network.uid.clone(), page: Some(page) };
+        let reply = client.networks().await?.list_peers(request).await?.into_inner();
+        Ok((reply.peers, reply.next_token))
+    });
+    Ok(Network { peers: peers.await?, ..network })
 }
 
 async fn update(args: UpdateArgs, client: &Client, out: Printer) -> Result<(), Error> {

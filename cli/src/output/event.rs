@@ -40,6 +40,7 @@ fn kind(kind: ObjectKind) -> &'static str {
         ObjectKind::Policy => "policy",
         ObjectKind::Driver => "driver",
         ObjectKind::Kernel => "kernel",
+        ObjectKind::Peer => "peer",
     }
 }
 

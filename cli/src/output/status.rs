@@ -23,6 +23,7 @@ fn cluster(info: &ClusterInfo) -> String {
         let keys = format!("{} that this version cannot read", info.unreadable_keys);
         rows.push(["Keys:", &keys].map(str::to_owned));
     }
+    rows.extend(info.unfollowed.iter().map(|why| ["Not followed:", why].map(str::to_owned)));
     let node = |node: &ClusterNode| {
         let own = if node.id == info.node_id { "this host" } else { "" };
         let (name, underlay) = (node.name.clone(), node.underlay_address.clone());
@@ -127,6 +128,7 @@ bridge   0.1.0     built in   links,nat      A Linux bridge"
             name: name.into(),
             underlay_address: "192.0.2.1".into(),
             version: "0.1.0".into(),
+            mtu: 1500,
         };
         let info = ClusterInfo {
             name: "blue".into(),

@@ -147,6 +147,10 @@ fn inspect_prints_an_array_of_what_is_there() {
             "name": "web",
             "revision": "7",
             "predefined": false,
+            "vni": 0,
+            "blocks": [],
+            "peerCount": 0,
+            "peers": [],
             "spec": {
                 "driver": "bridge",
                 "subnets": [],

@@ -30,22 +30,42 @@ fn present(key: &str) -> Compare {
     Compare::version(key, CompareOp::Greater, 0)
 }
 
+fn check_subnets(network: &Network, others: &[SharedNetwork]) -> Result<(), ClusterError> {
+    let overlap = |a: IpNetwork, b: IpNetwork| a.contains(b.ip()) || b.contains(a.ip());
+    for SharedNetwork { network: other, .. } in others {
+        for subnet in &network.subnets {
+            if other.subnets.iter().any(|theirs| overlap(theirs.subnet, subnet.subnet)) {
+                let (subnet, name) = (subnet.subnet, other.name.clone());
+                return Err(ClusterError::SubnetTaken { subnet, network: name });
+            }
+        }
+    }
+    Ok(())
+}
+
 impl Cluster {
-    /// Has a network be the cluster's, under its name and a VNI that no other has.
+    /// Has a network be the cluster's, under its name, and with a VNI and subnets that no other
+    /// has.
     ///
     /// # Errors
-    /// [`ClusterError::NameTaken`], [`ClusterError::NoVniFree`], and etcd's own.
+    /// [`ClusterError::NameTaken`], [`ClusterError::SubnetTaken`],
+    /// [`ClusterError::NoVniFree`], and etcd's own.
     pub async fn claim_network(&self, network: Network) -> Result<SharedNetwork, ClusterError> {
         let mut client = self.client()?;
+        let (listed, mut revision) = self.list_networks(&mut client).await?;
+        check_subnets(&network, &listed)?;
         let key = |key: &Key| self.0.layout.encode(key);
         let (own, name) =
             (key(&Key::Network(network.id)), key(&Key::NetworkName(network.name.clone())));
         let owner = encode(&network.id)?;
         for vni in self.free_vnis(&mut client, network.id).await? {
-            let shared = SharedNetwork { network: network.clone(), vni };
+            let shared = SharedNetwork { network: network.clone(), vni, origin: self.0.node };
             let number = key(&Key::Vni(vni));
+            // Prefixes that overlap have no key in common: none may have come since.
+            let networks = format!("{}networks/", self.0.layout.prefix());
+            let as_listed = Compare::mod_revision(networks, CompareOp::Less, revision + 1);
             let claim = Txn::new()
-                .when([absent(&name), absent(&number), absent(&own)])
+                .when([absent(&name), absent(&number), absent(&own), as_listed.with_prefix()])
                 .and_then([
                     TxnOp::put(name.as_str(), owner.clone(), None),
                     TxnOp::put(number.as_str(), owner.clone(), None),
@@ -54,6 +74,7 @@ impl Cluster {
                 .or_else([TxnOp::get(name.as_str(), Some(GetOptions::new().with_keys_only()))]);
             let answer = client.txn(claim).await.map_err(failed("claim a network"))?;
             if answer.succeeded() {
+                self.follow(answer.header()).await;
                 return Ok(shared);
             }
             let responses = answer.op_responses();
@@ -64,8 +85,24 @@ impl Cluster {
             if taken {
                 return Err(ClusterError::NameTaken(network.name));
             }
+            let (listed, now) = self.list_networks(&mut client).await?;
+            check_subnets(&network, &listed)?;
+            revision = now;
         }
         Err(ClusterError::NoVniFree)
+    }
+
+    /// The networks that can be read, and the revision at which they were.
+    async fn list_networks(
+        &self,
+        client: &mut Client,
+    ) -> Result<(Vec<SharedNetwork>, i64), ClusterError> {
+        let prefix = format!("{}networks/", self.0.layout.prefix());
+        let found = client.get(prefix, Some(GetOptions::new().with_prefix())).await;
+        let found = found.map_err(failed("list the networks"))?;
+        let revision = found.header().map_or(0, etcd_client::ResponseHeader::revision);
+        let networks = found.kvs().iter().filter_map(|kv| decode(kv.value()).ok());
+        Ok((networks.collect(), revision))
     }
 
     /// Some VNIs that nobody had a moment ago, from a place in them that follows from the
@@ -86,9 +123,10 @@ impl Cluster {
                 _ => None,
             })
             .collect();
-        let count = Vni::MAX.number();
+        let (first, last) = self.0.settings.vnis;
+        let count = last.number() - first.number() + 1;
         let start = u32::try_from(network.uuid().as_u128() % u128::from(count)).unwrap_or(0);
-        let numbers = (0..count).map(move |step| (start + step) % count + Vni::MIN.number());
+        let numbers = (0..count).map(move |step| (start + step) % count + first.number());
         let vnis = numbers.filter_map(|number| Vni::try_from(number).ok());
         Ok(vnis.filter(|vni| !taken.contains(vni)).take(ATTEMPTS).collect())
     }
@@ -107,16 +145,24 @@ impl Cluster {
         let same = Compare::value(key.as_str(), CompareOp::Equal, encode(from)?);
         let change = Txn::new().when([same]).and_then([TxnOp::put(key, encode(to)?, None)]);
         let answer = client.txn(change).await.map_err(failed("change a network"))?;
-        answer.succeeded().then_some(()).ok_or(ClusterError::Changed(from.network.id))
+        if !answer.succeeded() {
+            return Err(ClusterError::Changed(from.network.id));
+        }
+        self.follow(answer.header()).await;
+        Ok(())
     }
 
     /// Has a network be nobody's any more, with its name, its VNI and its blocks. That it is
     /// gone already is no error.
     ///
+    /// A host that is away and has a block of it may have endpoints that nobody is told of:
+    /// it would come back to a network that is not there, while others have its VNI.
+    ///
     /// # Errors
-    /// [`ClusterError::InUse`], and etcd's own.
+    /// [`ClusterError::InUse`], [`ClusterError::HeldByAway`], and etcd's own.
     pub async fn release_network(&self, shared: &SharedNetwork) -> Result<(), ClusterError> {
         let mut client = self.client()?;
+        self.check_holders(&mut client, shared.network.id).await?;
         let (id, name) = (shared.network.id, shared.network.name.clone());
         let layout = &self.0.layout;
         let endpoints = format!("{}endpoints/{id}/", layout.prefix());
@@ -134,6 +180,7 @@ impl Cluster {
         let release = release.or_else([TxnOp::get(own, None)]);
         let answer = client.txn(release).await.map_err(failed("release a network"))?;
         if answer.succeeded() {
+            self.follow(answer.header()).await;
             return Ok(());
         }
         let left = answer.op_responses().iter().any(|response| match response {
@@ -141,6 +188,27 @@ impl Cluster {
             _ => false,
         });
         if left { Err(ClusterError::InUse) } else { Ok(()) }
+    }
+
+    /// Sees that every host that has a block of a network is there.
+    async fn check_holders(
+        &self,
+        client: &mut Client,
+        network: NetworkId,
+    ) -> Result<(), ClusterError> {
+        let options = Some(GetOptions::new().with_prefix());
+        let blocks = client.get(self.0.layout.blocks(network), options).await;
+        let blocks = blocks.map_err(failed("list the blocks"))?;
+        let holders = blocks.kvs().iter().filter_map(|kv| decode::<NodeId>(kv.value()).ok());
+        let holders: std::collections::BTreeSet<NodeId> = holders.collect();
+        for node in holders.into_iter().filter(|node| *node != self.0.node) {
+            let key = self.0.layout.encode(&Key::Node(node));
+            let found = client.get(key, Some(GetOptions::new().with_count_only())).await;
+            if found.map_err(failed("look for a host"))?.count() == 0 {
+                return Err(ClusterError::HeldByAway { node });
+            }
+        }
+        Ok(())
     }
 
     /// Takes a block of a subnet from which this host gives addresses: the one of an address

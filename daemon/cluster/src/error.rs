@@ -44,6 +44,14 @@ pub enum ClusterError {
     /// A network of the cluster has the name.
     #[error("a network of the cluster is called `{0}`")]
     NameTaken(Name),
+    /// A network of the cluster has some of the addresses.
+    #[error("{subnet} overlaps a subnet of the cluster's network `{network}`")]
+    SubnetTaken {
+        /// The subnet.
+        subnet: IpNetwork,
+        /// The other network.
+        network: Name,
+    },
     /// Every VNI is taken.
     #[error("no VNI is free")]
     NoVniFree,
@@ -53,6 +61,15 @@ pub enum ClusterError {
     /// It is not there, or was changed since it was read.
     #[error("network {0} is not there, or was changed meanwhile")]
     Changed(NetworkId),
+    /// A policy was changed, made or deleted since it was read.
+    #[error("policy `{0}` was changed meanwhile")]
+    PolicyChanged(Name),
+    /// A host that is away may have endpoints of the network.
+    #[error("host {node}, which is away, may have endpoints of the network")]
+    HeldByAway {
+        /// The host.
+        node: NodeId,
+    },
     /// Hosts have taken all blocks.
     #[error("no block of {subnet} is free")]
     NoBlockFree {

@@ -22,6 +22,8 @@ pub enum Key {
     Block(NetworkId, Block),
     /// An endpoint.
     Endpoint(NetworkId, EndpointId),
+    /// A policy.
+    Policy(Name),
 }
 
 /// Where one cluster's keys are.
@@ -59,6 +61,7 @@ impl Layout {
                 let (first, length) = (block.prefix().ip(), block.prefix().prefix());
                 format!("{}{first}-{length}", self.blocks(*network))
             }
+            Key::Policy(name) => format!("{prefix}policies/{name}"),
             Key::Endpoint(network, endpoint) => format!("{prefix}endpoints/{network}/{endpoint}"),
         }
     }
@@ -72,6 +75,7 @@ impl Layout {
             "networks" => Key::Network(rest.parse().ok()?),
             "names" => Key::NetworkName(rest.parse().ok()?),
             "vnis" => Key::Vni(rest.parse::<u32>().ok()?.try_into().ok()?),
+            "policies" => Key::Policy(rest.parse().ok()?),
             "blocks" => {
                 let (network, block) = rest.split_once('/')?;
                 let (first, length) = block.split_once('-')?;
@@ -113,6 +117,7 @@ mod tests {
             any::<u64>().prop_map(|n| Key::Node(NodeId::new(n))),
             network.clone().prop_map(Key::Network),
             "[a-z][a-z0-9_.-]{0,20}".prop_map(|name| Key::NetworkName(name.parse().unwrap())),
+            "[a-z][a-z0-9_.-]{0,20}".prop_map(|name| Key::Policy(name.parse().unwrap())),
             (1_u32..1 << 24).prop_map(|n| Key::Vni(n.try_into().unwrap())),
             (network.clone(), block).prop_map(|(network, block)| Key::Block(network, block)),
             (network, endpoint).prop_map(|(network, one)| Key::Endpoint(network, one)),

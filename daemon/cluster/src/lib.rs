@@ -12,6 +12,7 @@
 //! | `vnis/<number>` | the uid of the network that has the VNI | as the network |
 //! | `blocks/<network>/<prefix>` | the host that gives addresses from the block | as the network |
 //! | `endpoints/<network>/<endpoint>` | an endpoint with its sandbox and its host | its host's lease |
+//! | `policies/<name>` | a policy | until it is deleted |
 //!
 //! A value is JSON, `{"v": 1, "d": …}`: `v` is the version that wrote it, and `r`, where it
 //! is there, the oldest that can read it. What cannot be read, and keys of no known form,
@@ -26,13 +27,14 @@
 //! | [`block`] | how a subnet is cut into blocks |
 //! | [`mirror`] | what is there, and what changes |
 //! | [`settings`], [`session`] | the connection: the lease, the watch, what is told |
-//! | `claim` | what is agreed on before it is done: networks and blocks |
+//! | `claim`, `policies` | what is agreed on before it is done: networks, blocks, policies |
 
 pub mod block;
 mod claim;
 mod error;
 pub mod layout;
 pub mod mirror;
+mod policies;
 pub mod record;
 pub mod session;
 pub mod settings;

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use postern_model::cluster::{Node, NodeId, Peer, SharedNetwork};
 use postern_model::id::{EndpointId, NetworkId};
+use postern_model::name::Name;
+use postern_model::policy::Policy;
 
 use crate::block::Block;
 use crate::layout::{Key, Layout};
@@ -28,6 +30,10 @@ pub enum Change {
     Endpoint(Box<Peer>),
     /// An endpoint left, or its host did.
     EndpointGone(NetworkId, EndpointId),
+    /// A policy was made or changed.
+    Policy(Box<Policy>),
+    /// A policy was deleted.
+    PolicyGone(Name),
 }
 
 /// What etcd held when it was last heard of.
@@ -37,7 +43,8 @@ pub struct Mirror {
     nodes: BTreeMap<NodeId, Node>,
     networks: BTreeMap<NetworkId, SharedNetwork>,
     blocks: BTreeMap<(NetworkId, Block), NodeId>,
-    endpoints: BTreeMap<(NetworkId, EndpointId), Peer>,
+    endpoints: BTreeMap<NetworkId, BTreeMap<EndpointId, Peer>>,
+    policies: BTreeMap<Name, Policy>,
     unreadable: BTreeSet<Vec<u8>>,
 }
 
@@ -50,6 +57,7 @@ impl Mirror {
             networks: BTreeMap::new(),
             blocks: BTreeMap::new(),
             endpoints: BTreeMap::new(),
+            policies: BTreeMap::new(),
             unreadable: BTreeSet::new(),
         }
     }
@@ -71,7 +79,30 @@ impl Mirror {
 
     /// The endpoints of every host.
     pub fn endpoints(&self) -> impl Iterator<Item = &Peer> {
-        self.endpoints.values()
+        self.endpoints.values().flat_map(BTreeMap::values)
+    }
+
+    /// One of them.
+    pub fn endpoint(&self, network: NetworkId, id: EndpointId) -> Option<&Peer> {
+        self.endpoints.get(&network)?.get(&id)
+    }
+
+    /// Those of a network.
+    pub fn endpoints_of(&self, network: NetworkId) -> impl Iterator<Item = &Peer> {
+        self.endpoints.get(&network).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// The blocks of a network that a host has.
+    pub fn blocks_of(&self, network: NetworkId, node: NodeId) -> impl Iterator<Item = Block> {
+        let of = move |((of, block), owner): (&(NetworkId, Block), &NodeId)| {
+            (*of == network && *owner == node).then_some(*block)
+        };
+        self.blocks.iter().filter_map(of)
+    }
+
+    /// The policies, by name.
+    pub const fn policies(&self) -> &BTreeMap<Name, Policy> {
+        &self.policies
     }
 
     /// Keys that are not ours to understand, or whose values are not.
@@ -117,9 +148,11 @@ impl Mirror {
             }
             Change::BlockGone(network, block) => drop(self.blocks.remove(&(network, block))),
             Change::Endpoint(peer) => {
-                self.endpoints.insert((peer.network(), peer.id()), *peer);
+                self.endpoints.entry(peer.network()).or_default().insert(peer.id(), *peer);
             }
-            Change::EndpointGone(network, id) => drop(self.endpoints.remove(&(network, id))),
+            Change::EndpointGone(network, id) => drop(self.remove(network, id)),
+            Change::Policy(policy) => drop(self.policies.insert(policy.name.clone(), *policy)),
+            Change::PolicyGone(name) => drop(self.policies.remove(&name)),
         }
     }
 
@@ -144,8 +177,9 @@ impl Mirror {
         let nodes = self.nodes.keys().map(|id| Key::Node(*id));
         let networks = self.networks.keys().map(|id| Key::Network(*id));
         let blocks = self.blocks.keys().map(|(network, block)| Key::Block(*network, *block));
-        let endpoints = self.endpoints.keys().map(|(network, id)| Key::Endpoint(*network, *id));
-        endpoints.chain(blocks).chain(networks).chain(nodes)
+        let endpoints = self.endpoints().map(|peer| Key::Endpoint(peer.network(), peer.id()));
+        let policies = self.policies.keys().cloned().map(Key::Policy);
+        endpoints.chain(blocks).chain(networks).chain(policies).chain(nodes)
     }
 
     /// The outer none: it cannot be read, or contradicts its key.
@@ -171,15 +205,33 @@ impl Mirror {
                 let news = self.blocks.insert((*network, *block), node) != Some(node);
                 news.then_some(Change::Block(*network, *block, node))
             }
+            Key::Policy(name) => {
+                let policy: Policy = decode(value).ok()?;
+                if policy.name != *name {
+                    return None;
+                }
+                let before = self.policies.insert(name.clone(), policy.clone());
+                (before.as_ref() != Some(&policy)).then(|| Change::Policy(Box::new(policy)))
+            }
             Key::Endpoint(network, id) => {
                 let peer: Peer = decode(value).ok()?;
                 if (peer.network(), peer.id()) != (*network, *id) {
                     return None;
                 }
-                let before = self.endpoints.insert((*network, *id), peer.clone());
+                let of_network = self.endpoints.entry(*network).or_default();
+                let before = of_network.insert(*id, peer.clone());
                 (before.as_ref() != Some(&peer)).then(|| Change::Endpoint(Box::new(peer)))
             }
         })
+    }
+
+    fn remove(&mut self, network: NetworkId, id: EndpointId) -> Option<Peer> {
+        let of_network = self.endpoints.get_mut(&network)?;
+        let gone = of_network.remove(&id);
+        if of_network.is_empty() {
+            self.endpoints.remove(&network);
+        }
+        gone
     }
 
     fn forget(&mut self, key: &Key) -> Option<Change> {
@@ -187,12 +239,15 @@ impl Mirror {
             Key::Node(id) => self.nodes.remove(id).map(|_| Change::NodeGone(*id)),
             Key::Network(id) => self.networks.remove(id).map(|_| Change::NetworkGone(*id)),
             Key::NetworkName(_) | Key::Vni(_) => None,
+            Key::Policy(name) => {
+                self.policies.remove(name).map(|_| Change::PolicyGone(name.clone()))
+            }
             Key::Block(network, block) => {
                 let gone = self.blocks.remove(&(*network, *block));
                 gone.map(|_| Change::BlockGone(*network, *block))
             }
             Key::Endpoint(network, id) => {
-                let gone = self.endpoints.remove(&(*network, *id));
+                let gone = self.remove(*network, *id);
                 gone.map(|_| Change::EndpointGone(*network, *id))
             }
         }
@@ -218,6 +273,7 @@ mod tests {
         Node {
             name: name.parse().unwrap(),
             underlay: "192.0.2.1".parse().unwrap(),
+            mtu: 1500,
             version: "0.1.0".to_owned(),
         }
     }

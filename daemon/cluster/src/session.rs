@@ -16,7 +16,7 @@ use etcd_client::{
 };
 use postern_model::cluster::{Node, NodeId, Peer};
 use postern_model::id::{EndpointId, NetworkId};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::error::ClusterError;
@@ -38,8 +38,9 @@ const NOTICES: usize = 256;
 /// What a listener is told.
 #[derive(Debug)]
 pub enum Notice {
-    /// etcd is reached (again), and holds this.
-    Connected(Box<Mirror>),
+    /// etcd is reached (again): what it holds is in [`Cluster::mirror`], and anything of it may
+    /// be new.
+    Connected,
     /// Something changed since.
     Changed(Vec<Change>),
     /// etcd is not reached any more. What is known of others still holds until it is.
@@ -59,6 +60,9 @@ pub(crate) struct Shared {
     pub(crate) layout: Layout,
     pub(crate) node: NodeId,
     state: Mutex<State>,
+    mirror: Mutex<Mirror>,
+    /// The revision up to which the mirror has followed.
+    followed: watch::Sender<i64>,
     wake: Notify,
 }
 
@@ -101,7 +105,10 @@ impl Cluster {
         let own = [(layout.encode(&Key::Node(node)), encode(about)?)].into();
         let connection = Connection::Away("not yet".to_owned());
         let state = Mutex::new(State { connection, own, dirty: BTreeSet::new() });
-        let shared = Arc::new(Shared { settings, layout, node, state, wake: Notify::new() });
+        let mirror = Mutex::new(Mirror::new(layout.clone()));
+        let (followed, wake) = (watch::Sender::new(0), Notify::new());
+        let shared = Shared { settings, layout, node, state, mirror, followed, wake };
+        let shared = Arc::new(shared);
         let (notices, told) = mpsc::channel(NOTICES);
         tokio::spawn(run(Arc::clone(&shared), notices));
         Ok((Self(shared), told))
@@ -110,6 +117,20 @@ impl Cluster {
     /// This host.
     pub fn node(&self) -> NodeId {
         self.0.node
+    }
+
+    /// What etcd held when it was last heard of. Not to be held for long.
+    pub fn mirror(&self) -> MutexGuard<'_, Mirror> {
+        self.0.mirror()
+    }
+
+    /// Waits until the mirror has followed a change of this host's own: what is read of it
+    /// afterwards is no older. Where etcd is lost meanwhile, the next listing has it.
+    pub(crate) async fn follow(&self, header: Option<&etcd_client::ResponseHeader>) {
+        let Some(revision) = header.map(etcd_client::ResponseHeader::revision) else { return };
+        let mut followed = self.0.followed.subscribe();
+        let there = |at: &i64| *at >= revision || self.client().is_err();
+        drop(timeout(self.0.settings.patience(), followed.wait_for(there)).await);
     }
 
     /// Has an endpoint of this host told to the others, now or whenever etcd is reached.
@@ -138,6 +159,14 @@ impl Cluster {
         }
     }
 
+    /// Whether etcd is reached.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn check(&self) -> Result<(), ClusterError> {
+        self.client().map(drop)
+    }
+
     /// The way to etcd, for a request that needs it.
     pub(crate) fn client(&self) -> Result<Client, ClusterError> {
         match &self.0.state().connection {
@@ -148,6 +177,10 @@ impl Cluster {
 }
 
 impl Shared {
+    fn mirror(&self) -> MutexGuard<'_, Mirror> {
+        self.mirror.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -167,17 +200,18 @@ impl From<etcd_client::Error> for Ended {
 }
 
 async fn run(shared: Arc<Shared>, notices: mpsc::Sender<Notice>) {
-    let mut mirror = Mirror::new(shared.layout.clone());
     let (mut lease, mut pause) = (None, PAUSE);
     while !notices.is_closed() {
         let begun = Instant::now();
-        let session = session(&shared, &mut mirror, &mut lease, &notices);
+        let session = session(&shared, &mut lease, &notices);
         let Err(Ended(why)) = session.await else { return };
         let before = {
             let mut state = shared.state();
             std::mem::replace(&mut state.connection, Connection::Away(why.clone()))
         };
         if matches!(before, Connection::There(_)) {
+            // Nobody waits for what will not come.
+            shared.followed.send_modify(|_| {});
             tracing::warn!(why, "etcd is not reached any more");
             if notices.send(Notice::Away { why }).await.is_err() {
                 return;
@@ -194,7 +228,6 @@ async fn run(shared: Arc<Shared>, notices: mpsc::Sender<Notice>) {
 /// One session, from its connection to its loss. Ends well only when nobody listens.
 async fn session(
     shared: &Shared,
-    mirror: &mut Mirror,
     lease: &mut Option<i64>,
     notices: &mpsc::Sender<Notice>,
 ) -> Result<(), Ended> {
@@ -210,17 +243,18 @@ async fn session(
     };
     put(shared, &mut client, everything, id).await?;
     let (all, revision) = list(&mut client, shared.layout.prefix()).await?;
-    mirror.replace(&all);
-    forget_leftovers(shared, &mut client, mirror).await?;
+    shared.mirror().replace(&all);
+    drop(all);
+    forget_leftovers(shared, &mut client).await?;
     let mut watch = watch(&client, shared.layout.prefix(), revision + 1).await?;
     shared.state().connection = Connection::There(Box::new(client.clone()));
-    tracing::info!(
-        revision,
-        nodes = mirror.nodes().len(),
-        unreadable = mirror.unreadable().len(),
-        "etcd is reached"
-    );
-    if notices.send(Notice::Connected(Box::new(mirror.clone()))).await.is_err() {
+    let (nodes, unreadable) = {
+        let mirror = shared.mirror();
+        (mirror.nodes().len(), mirror.unreadable().len())
+    };
+    tracing::info!(revision, nodes, unreadable, "etcd is reached");
+    shared.followed.send_replace(revision);
+    if notices.send(Notice::Connected).await.is_err() {
         return Ok(());
     }
     let mut renewal = interval(shared.settings.lease / RENEWALS);
@@ -229,7 +263,8 @@ async fn session(
     loop {
         tokio::select! {
             heard = watch.message() => {
-                let changes = changes(mirror, heard?)?;
+                let (changes, revision) = changes(shared, heard?)?;
+                shared.followed.send_modify(|at| *at = revision.max(*at));
                 if !changes.is_empty() && notices.send(Notice::Changed(changes)).await.is_err() {
                     return Ok(());
                 }
@@ -328,16 +363,15 @@ async fn list(client: &mut Client, prefix: &str) -> Result<Listing, Ended> {
 }
 
 /// Deletes endpoints that an earlier life of this host has left.
-async fn forget_leftovers(
-    shared: &Shared,
-    client: &mut Client,
-    mirror: &Mirror,
-) -> Result<(), Ended> {
-    let own = mirror.endpoints().filter(|peer| peer.node == shared.node);
-    let keys = own.map(|peer| shared.layout.encode(&Key::Endpoint(peer.network(), peer.id())));
+async fn forget_leftovers(shared: &Shared, client: &mut Client) -> Result<(), Ended> {
+    let keys: Vec<String> = {
+        let mirror = shared.mirror();
+        let own = mirror.endpoints().filter(|peer| peer.node == shared.node);
+        own.map(|peer| shared.layout.encode(&Key::Endpoint(peer.network(), peer.id()))).collect()
+    };
     let left: BTreeSet<String> = {
         let state = shared.state();
-        keys.filter(|key| !state.own.contains_key(key)).collect()
+        keys.into_iter().filter(|key| !state.own.contains_key(key)).collect()
     };
     put(shared, client, left, 0).await
 }
@@ -348,11 +382,11 @@ async fn watch(client: &Client, prefix: &str, from: i64) -> Result<WatchStream, 
     Ok(client.watch(prefix, Some(options)).await?)
 }
 
-/// What a message of the watch changes.
+/// What a message of the watch changes, and the revision of its last event.
 fn changes(
-    mirror: &mut Mirror,
+    shared: &Shared,
     heard: Option<etcd_client::WatchResponse>,
-) -> Result<Vec<Change>, Ended> {
+) -> Result<(Vec<Change>, i64), Ended> {
     let Some(heard) = heard else { return Err(Ended("the watch ended".to_owned())) };
     if heard.canceled() {
         let why = match heard.compact_revision() {
@@ -361,8 +395,10 @@ fn changes(
         };
         return Err(Ended(why));
     }
+    let (mut mirror, mut revision) = (shared.mirror(), 0);
     let changed = heard.events().iter().filter_map(|event| {
         let kv = event.kv()?;
+        revision = revision.max(kv.mod_revision());
         // Of one that is gone, etcd gives no version. The crate's own way to tell them apart
         // panics over a third kind.
         match kv.version() {
@@ -370,5 +406,6 @@ fn changes(
             _ => mirror.put(kv.key(), kv.value()),
         }
     });
-    Ok(changed.collect())
+    let changed = changed.collect();
+    Ok((changed, revision))
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
+use postern_model::cluster::Vni;
 use postern_model::name::Name;
 
 use crate::error::SettingsError;
@@ -33,6 +34,8 @@ pub struct Settings {
     endpoints: Vec<String>,
     pub(crate) cluster: Name,
     pub(crate) lease: Duration,
+    /// The lowest and the highest to choose from.
+    pub(crate) vnis: (Vni, Vni),
     tls: Option<Tls>,
     user: Option<(String, String)>,
 }
@@ -74,7 +77,13 @@ impl Settings {
         if !LEASE.contains(&lease.as_secs()) {
             return Err(SettingsError::Lease);
         }
-        Ok(Self { endpoints, cluster, lease, tls: None, user: None })
+        Ok(Self { endpoints, cluster, lease, vnis: (Vni::MIN, Vni::MAX), tls: None, user: None })
+    }
+
+    /// With VNIs from the first to the last of these alone.
+    #[must_use]
+    pub fn with_vnis(self, vnis: (Vni, Vni)) -> Self {
+        Self { vnis, ..self }
     }
 
     /// With TLS, for `https` endpoints.

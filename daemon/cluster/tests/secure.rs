@@ -60,7 +60,7 @@ fn settings(tls: Tls) -> Settings {
 /// Whether a host that comes so is let in.
 async fn is_let_in(settings: Settings, patience: Duration) -> bool {
     let (_cluster, mut told) = join_by(settings, 1, "a");
-    matches!(timeout(patience, told.recv()).await, Ok(Some(Notice::Connected(_))))
+    matches!(timeout(patience, told.recv()).await, Ok(Some(Notice::Connected)))
 }
 
 /// Has etcd ask for a password from now on.

@@ -316,6 +316,10 @@ impl Kernel for Fake {
         Ok(self.lock().prefixes.clone())
     }
 
+    async fn mtu_at(&self, _: IpAddr) -> Result<Option<u32>, ObserveError> {
+        Ok(Some(1500))
+    }
+
     async fn link(&self, name: &IfName) -> Result<Option<LinkFacts>, ObserveError> {
         Ok(self.lock().links.get(name).cloned())
     }

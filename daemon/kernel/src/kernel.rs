@@ -162,6 +162,15 @@ pub trait Kernel: Send + Sync + 'static {
     /// The kernel refused a listing.
     fn host_prefixes(&self) -> impl Future<Output = Result<Vec<IpNetwork>, ObserveError>> + Send;
 
+    /// The MTU of the host's link that has an address; none if none has it.
+    ///
+    /// # Errors
+    /// The kernel refused a listing.
+    fn mtu_at(
+        &self,
+        address: IpAddr,
+    ) -> impl Future<Output = Result<Option<u32>, ObserveError>> + Send;
+
     /// The link of a name in the host's namespace; none if there is none.
     ///
     /// # Errors

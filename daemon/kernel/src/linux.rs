@@ -271,6 +271,10 @@ impl Kernel for Linux {
         read(move || prefixes::of_the_host(marked)).await
     }
 
+    async fn mtu_at(&self, address: IpAddr) -> Result<Option<u32>, ObserveError> {
+        read(move || prefixes::mtu_at(address)).await
+    }
+
     async fn link(&self, name: &IfName) -> Result<Option<LinkFacts>, ObserveError> {
         let name = name.clone();
         read(move || facts(&name)).await

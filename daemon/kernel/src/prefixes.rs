@@ -39,6 +39,16 @@ pub(crate) fn of_the_host(marked: bool) -> Result<Vec<IpNetwork>, ObserveError> 
     Ok(prefixes.into_iter().collect())
 }
 
+/// The MTU of the link that has an address. It blocks.
+pub(crate) fn mtu_at(address: IpAddr) -> Result<Option<u32>, ObserveError> {
+    let mut socket = Socket::open().map_err(|source| ObserveError::Io { source })?;
+    let addresses = socket.addresses(None).map_err(ObserveError::netlink("addresses"))?;
+    let found = addresses.iter().find(|found| found.address.ip() == address);
+    let Some(index) = found.map(|found| found.link) else { return Ok(None) };
+    let links = socket.links().map_err(ObserveError::netlink("links"))?;
+    Ok(links.iter().find(|link| link.index == index).map(|link| link.mtu))
+}
+
 /// The prefix without host bits; none of what every host has.
 fn prefix(found: IpNetwork) -> Option<IpNetwork> {
     let everywhere = match found.network() {

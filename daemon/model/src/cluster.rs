@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decision::PeerDecision;
 use crate::endpoint::Endpoint;
 use crate::id::{EndpointId, NetworkId};
 use crate::name::Name;
@@ -82,6 +83,8 @@ pub struct Node {
     /// Where frames for its sandboxes are sent: its address in the underlay (RFC 7348 calls
     /// it the VTEP's).
     pub underlay: IpAddr,
+    /// Bytes that a packet to it may have there.
+    pub mtu: u32,
     /// The daemon's version.
     pub version: String,
 }
@@ -136,10 +139,12 @@ impl fmt::Display for Vni {
 /// own affair, and not part of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedNetwork {
-    /// The network; its decision and the driver's digest are empty.
+    /// The network; its decision, the driver's digest and the blocks of a host are empty.
     pub network: Network,
     /// What its frames carry.
     pub vni: Vni,
+    /// The host that made it.
+    pub origin: NodeId,
 }
 
 /// An endpoint on a network that hosts share, with the sandbox that it is joined to: what the
@@ -148,6 +153,10 @@ pub struct SharedNetwork {
 pub struct Peer {
     /// The host.
     pub node: NodeId,
+    /// What people call the host.
+    pub host: Name,
+    /// The host's address in the underlay.
+    pub underlay: IpAddr,
     /// The endpoint; of its attachment only the sandbox is told.
     pub endpoint: Endpoint,
     /// The sandbox; where its namespace is concerns its host alone.
@@ -164,6 +173,16 @@ impl Peer {
     pub const fn network(&self) -> NetworkId {
         self.endpoint.network
     }
+}
+
+/// An endpoint on another host, with what this host does to reach it. It is kept with the
+/// records: a daemon that begins while etcd is away goes on with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remote {
+    /// What the cluster says.
+    pub peer: Peer,
+    /// What the driver decided and admission let through.
+    pub decision: PeerDecision,
 }
 
 #[cfg(test)]

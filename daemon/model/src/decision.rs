@@ -137,6 +137,11 @@ pub enum LinkKind {
         /// How it reaches others on the parent.
         mode: MacvlanMode,
     },
+    /// The port of a bridge by which frames reach other hosts.
+    Vxlan {
+        /// The bridge.
+        master: Handle,
+    },
 }
 
 /// A link that should exist.
@@ -232,6 +237,7 @@ impl Desired {
                 LinkKind::Adopt { .. } => Capability::AdoptLink,
                 LinkKind::Veth { .. } => Capability::Veth,
                 LinkKind::Macvlan { .. } => Capability::Macvlan,
+                LinkKind::Vxlan { .. } => Capability::Vxlan,
             },
             Self::Address { .. } => Capability::Address,
             Self::Route { .. } => Capability::Route,
@@ -274,4 +280,35 @@ impl EndpointDecision {
             _ => None,
         })
     }
+}
+
+/// Something that should exist on this host for an endpoint on another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    /// Frames for a MAC leave by a VXLAN link.
+    Forwarding {
+        /// Which link.
+        link: Handle,
+        /// The MAC.
+        mac: MacAddr,
+        /// The host, by its address in the underlay.
+        to: IpAddr,
+    },
+    /// An address has a MAC, as a bridge answers.
+    Neighbour {
+        /// Which bridge.
+        link: Handle,
+        /// The address.
+        address: IpAddr,
+        /// The MAC.
+        mac: MacAddr,
+    },
+}
+
+/// What should exist on this host for an endpoint on another one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerDecision {
+    /// The resources.
+    pub resources: Vec<Reach>,
 }

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::Vni;
 use crate::grant::Grants;
 use crate::mac::MacAddr;
 use crate::name::{IfName, Labels, Name};
@@ -26,6 +27,8 @@ pub enum Capability {
     Veth,
     /// Links of sandboxes on a parent of the host.
     Macvlan,
+    /// Links by which the frames of a network reach other hosts.
+    Vxlan,
     /// Addresses.
     Address,
     /// Routes in the sandbox.
@@ -42,11 +45,12 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Bridge,
         Self::AdoptLink,
         Self::Veth,
         Self::Macvlan,
+        Self::Vxlan,
         Self::Address,
         Self::Route,
         Self::Filter,
@@ -62,6 +66,7 @@ impl Capability {
             Self::AdoptLink => "adopt-link",
             Self::Veth => "veth",
             Self::Macvlan => "macvlan",
+            Self::Vxlan => "vxlan",
             Self::Address => "address",
             Self::Route => "route",
             Self::Filter => "filter",
@@ -176,6 +181,9 @@ pub struct DriverInfo {
     pub digest: String,
     /// Part of the daemon's binary.
     pub built_in: bool,
+    /// Whether its networks are shared by the hosts of a cluster: it says what reaches an
+    /// endpoint on another one.
+    pub multi_host: bool,
     /// What it asked for and the operator granted.
     pub granted: Grants,
 }
@@ -201,6 +209,15 @@ pub struct SubnetView {
     pub gateway: Option<IpAddr>,
 }
 
+/// How the frames of a network that hosts share travel, as a driver sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TunnelView {
+    /// What they carry.
+    pub vni: Vni,
+    /// This host's address in the underlay.
+    pub local: IpAddr,
+}
+
 /// A network as a driver sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkView {
@@ -218,12 +235,29 @@ pub struct NetworkView {
     pub mtu: u32,
     /// A MAC the host offers for the network's own link.
     pub mac: MacAddr,
+    /// How its frames reach other hosts; none of a network of this host alone.
+    pub tunnel: Option<TunnelView>,
     /// Labels.
     pub labels: Labels,
     /// Options.
     pub options: Labels,
     /// What the driver said last time; empty at first.
     pub state: Vec<u8>,
+}
+
+/// An endpoint on another host as a driver sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerView {
+    /// uid.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Its addresses, with prefix length.
+    pub addresses: Vec<IpNetwork>,
+    /// Its MAC.
+    pub mac: MacAddr,
+    /// Its host's address in the underlay.
+    pub host: IpAddr,
 }
 
 /// An endpoint as a driver sees it, while it is joined.

@@ -19,6 +19,8 @@ pub enum ObjectKind {
     Policy,
     /// A driver.
     Driver,
+    /// An endpoint on another host.
+    Peer,
     /// What the daemon has in the kernel.
     Kernel,
 }
@@ -32,6 +34,7 @@ impl ObjectKind {
             Self::Endpoint => "endpoint",
             Self::Policy => "policy",
             Self::Driver => "driver",
+            Self::Peer => "peer",
             Self::Kernel => "kernel",
         }
     }

@@ -282,6 +282,15 @@ pub struct ListNetworks {
     pub driver: Option<String>,
 }
 
+/// Which endpoints of other hosts to return.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListPeers {
+    /// Which page.
+    pub page: Page,
+    /// On which network, by name, uid or short id.
+    pub network: String,
+}
+
 /// Which sandboxes to return.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListSandboxes {

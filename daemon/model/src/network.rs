@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::Vni;
 use crate::decision::NetworkDecision;
 use crate::id::NetworkId;
 use crate::name::{Labels, Name};
@@ -150,9 +151,20 @@ pub struct Network {
     pub decision: NetworkDecision,
     /// The digest of the driver that decided.
     pub driver_digest: String,
+    /// What its frames carry between hosts; none of a network of this host alone.
+    #[serde(default)]
+    pub vni: Option<Vni>,
+    /// Of a network that hosts share: where this host gives addresses from.
+    #[serde(default)]
+    pub blocks: Vec<IpNetwork>,
 }
 
 impl Network {
+    /// Whether the hosts of a cluster share it.
+    pub const fn is_shared(&self) -> bool {
+        self.vni.is_some()
+    }
+
     /// The subnet of a family.
     pub fn subnet(&self, family: Family) -> Option<&Subnet> {
         self.subnets.iter().find(|subnet| subnet.family() == family)

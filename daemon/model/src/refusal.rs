@@ -93,6 +93,7 @@ impl Refusal {
             ObjectKind::Endpoint => "ENDPOINT_NOT_FOUND",
             ObjectKind::Policy => "POLICY_NOT_FOUND",
             ObjectKind::Driver => "DRIVER_NOT_FOUND",
+            ObjectKind::Peer => "PEER_NOT_FOUND",
             ObjectKind::Kernel => "KERNEL_NOT_FOUND",
         };
         let description = format!("there is no {} `{reference}`", kind.as_str());

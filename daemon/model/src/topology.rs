@@ -4,12 +4,14 @@
 //! that the disk refuses is taken back by its inverse.
 
 mod inverse;
+mod peers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::Remote;
 use crate::driver::Driver;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
@@ -20,6 +22,8 @@ use crate::policy::Policy;
 use crate::reference::References;
 use crate::sandbox::Sandbox;
 use crate::time::Timestamp;
+
+pub use peers::Peers;
 
 /// The label that every network and endpoint has beside its own: its name.
 pub const NAME_LABEL: &str = "postern.io/name";
@@ -64,6 +68,10 @@ pub enum Put {
     Endpoint(Box<Endpoint>),
     /// An endpoint is gone.
     EndpointGone(EndpointId),
+    /// An endpoint on another host is there, or is changed.
+    Peer(Box<Remote>),
+    /// An endpoint on another host is gone.
+    PeerGone(EndpointId),
     /// A policy is made or changed.
     Policy(Box<Policy>),
     /// A policy is gone.
@@ -103,6 +111,7 @@ pub struct Topology {
     networks: BTreeMap<NetworkId, Network>,
     sandboxes: BTreeMap<SandboxId, Sandbox>,
     endpoints: BTreeMap<EndpointId, Endpoint>,
+    peers: Peers,
     policies: BTreeMap<PolicyId, Policy>,
     drivers: BTreeMap<Name, Driver>,
     leases: BTreeMap<NetworkId, BTreeMap<IpAddr, Lease>>,
@@ -198,6 +207,8 @@ impl Topology {
                 self.endpoints.insert(endpoint.id, Endpoint::clone(endpoint));
             }
             Put::EndpointGone(id) => self.unlink(*id),
+            Put::Peer(remote) => self.peers.put(remote),
+            Put::PeerGone(id) => self.peers.forget(*id),
             Put::Policy(policy) => {
                 self.policy_references.add(policy.name.as_str(), policy.id.short(), policy.id);
                 self.policies.insert(policy.id, Policy::clone(policy));
@@ -230,7 +241,9 @@ impl Topology {
         let endpoints = self.endpoints.values().cloned().map(Box::new).map(Put::Endpoint);
         let policies = self.policies.values().cloned().map(Box::new).map(Put::Policy);
         let drivers = self.drivers.values().cloned().map(Box::new).map(Put::Driver);
-        networks.chain(sandboxes).chain(endpoints).chain(policies).chain(drivers).collect()
+        let peers = self.peers.iter().cloned().map(Box::new).map(Put::Peer);
+        let ends = networks.chain(sandboxes).chain(endpoints).chain(peers);
+        ends.chain(policies).chain(drivers).collect()
     }
 
     fn forget_sandbox(&mut self, id: SandboxId) {
@@ -326,7 +339,7 @@ impl Topology {
     /// [`NAME_LABEL`], and [`SANDBOX_LABEL`] while it is joined.
     pub fn labels_of(&self, endpoint: &Endpoint) -> Labels {
         let mut labels: Labels = [(NAME_LABEL.to_owned(), endpoint.name.to_string())].into();
-        if let Some(sandbox) = endpoint.sandbox().and_then(|id| self.sandbox(id)) {
+        if let Some(sandbox) = endpoint.sandbox().and_then(|id| self.any_sandbox(id)) {
             labels.insert(SANDBOX_LABEL.to_owned(), sandbox.name.to_string());
             labels.extend(sandbox.spec.labels.clone());
         }
@@ -347,6 +360,21 @@ impl Topology {
     /// An endpoint.
     pub fn endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
         self.endpoints.get(&id)
+    }
+
+    /// The endpoints on other hosts.
+    pub const fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// An endpoint, of whatever host.
+    pub fn any_endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
+        self.endpoint(id).or_else(|| self.peers.get(id).map(|remote| &remote.peer.endpoint))
+    }
+
+    /// A sandbox, of whatever host.
+    pub fn any_sandbox(&self, id: SandboxId) -> Option<&Sandbox> {
+        self.sandbox(id).or_else(|| self.peers.sandbox(id))
     }
 
     /// Every network.

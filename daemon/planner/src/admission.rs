@@ -6,9 +6,9 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use postern_model::decision::{
-    Desired, EndpointDecision, Handle, Link, LinkKind, NetworkDecision, Side,
+    Desired, EndpointDecision, Handle, Link, LinkKind, NetworkDecision, PeerDecision, Reach, Side,
 };
-use postern_model::driver::{EndpointView, NetworkView};
+use postern_model::driver::{Capability, EndpointView, NetworkView, PeerView};
 use postern_model::grant::Grants;
 use postern_model::mac::MacAddr;
 use postern_model::name::IfName;
@@ -108,7 +108,8 @@ pub fn admit_network(
     pin_mac(&mut decision, view);
     adopt(&mut decision, named, &mut review);
     let links = links(&decision.resources);
-    if links.len() > 1 {
+    let tunnels = links.iter().filter(|link| is_tunnel(link)).count();
+    if links.len() - tunnels > 1 || tunnels > 1 {
         review.reject("resources", "more than one link");
     }
     review.walk(&decision.resources, |resource| network_resource(resource, &links, view));
@@ -161,6 +162,10 @@ fn links(resources: &[Desired]) -> Vec<&Link> {
     links.collect()
 }
 
+const fn is_tunnel(link: &Link) -> bool {
+    matches!(link.kind, LinkKind::Vxlan { .. })
+}
+
 fn known(links: &[&Link], handle: &Handle) -> Result<(), String> {
     match links.iter().filter(|link| link.handle == *handle).count() {
         1 => Ok(()),
@@ -179,10 +184,13 @@ fn network_resource(resource: &Desired, links: &[&Link], view: &NetworkView) -> 
         }
         Desired::Link(link) => {
             known(links, &link.handle)?;
+            if let LinkKind::Vxlan { master } = &link.kind {
+                check_tunnel(link, master, links, view)?;
+            }
             check_mtu(link, view.mtu)
         }
         Desired::Address { link, address, side } => {
-            known(links, link)?;
+            of_bridge(links, link)?;
             host_side(*side)?;
             let offered = view.subnets.iter().any(|subnet| {
                 subnet.gateway == Some(address.ip()) && subnet.subnet.prefix() == address.prefix()
@@ -190,7 +198,7 @@ fn network_resource(resource: &Desired, links: &[&Link], view: &NetworkView) -> 
             if offered { Ok(()) } else { Err(format!("{address} is not a gateway of the network")) }
         }
         Desired::Filter { link, neighbours, world, .. } => {
-            known(links, link)?;
+            of_bridge(links, link)?;
             if *neighbours && !view.icc {
                 return Err("lets neighbours pass, but icc is off".to_owned());
             }
@@ -200,7 +208,7 @@ fn network_resource(resource: &Desired, links: &[&Link], view: &NetworkView) -> 
             Ok(())
         }
         Desired::Masquerade { link, family, to } => {
-            known(links, link)?;
+            of_bridge(links, link)?;
             let of = |ip: IpAddr| postern_model::network::Family::of(ip);
             if to.is_some_and(|to| of(to) != *family) {
                 return Err("the fixed address is of another family".to_owned());
@@ -211,13 +219,42 @@ fn network_resource(resource: &Desired, links: &[&Link], view: &NetworkView) -> 
             Ok(())
         }
         Desired::Sysctl { link, side, sysctl, value } => {
-            known(links, link)?;
+            of_bridge(links, link)?;
             host_side(*side)?;
             check_sysctl(&sysctl.key, value)
         }
         Desired::Route { .. } => Err("a network has no routes; an endpoint has".to_owned()),
         Desired::Publish(_) => Err("a network publishes no ports; an endpoint does".to_owned()),
     }
+}
+
+/// A handle of a link that is no tunnel: these carry frames, and have nothing of their own.
+fn of_bridge(links: &[&Link], handle: &Handle) -> Result<(), String> {
+    known(links, handle)?;
+    match links.iter().any(|link| link.handle == *handle && is_tunnel(link)) {
+        true => Err(format!("`{handle}` leads to other hosts and has nothing of its own")),
+        false => Ok(()),
+    }
+}
+
+fn check_tunnel(
+    link: &Link,
+    master: &Handle,
+    links: &[&Link],
+    view: &NetworkView,
+) -> Result<(), String> {
+    if view.tunnel.is_none() {
+        return Err("the network is of this host alone".to_owned());
+    }
+    let adopted =
+        |link: &&&Link| link.handle == *master && matches!(link.kind, LinkKind::Adopt { .. });
+    if links.iter().any(|link| adopted(&link)) {
+        return Err(format!("`{master}` is somebody else's bridge"));
+    }
+    if link.mac.is_some() {
+        return Err("it has no MAC of its own to choose".to_owned());
+    }
+    of_bridge(links, master)
 }
 
 fn host_side(side: Side) -> Result<(), String> {
@@ -295,6 +332,59 @@ pub fn admit_endpoint(
     review.finish(decision)
 }
 
+/// Reviews the decision for an endpoint on another host.
+///
+/// # Errors
+/// Every resource that asks for more than was granted or offered.
+pub fn admit_peer(
+    decision: PeerDecision,
+    granted: &Grants,
+    network: &NetworkDecision,
+    view: &PeerView,
+) -> Result<Admitted<PeerDecision>, Vec<Rejection>> {
+    let mut review = Review::new(granted);
+    let links = links(&network.resources);
+    let count = decision.resources.len();
+    if count > RESOURCES_MAX {
+        review.reject("resources", format!("{count} of them, at most {RESOURCES_MAX}"));
+    }
+    if count > 0 && !granted.has(Capability::Vxlan) {
+        let reason = format!("capability `{}` is not granted", Capability::Vxlan);
+        review.reject("resources", reason);
+    }
+    for (index, resource) in decision.resources.iter().enumerate().take(RESOURCES_MAX) {
+        if let Err(reason) = check_reach(resource, &links, view) {
+            review.reject(format!("resources[{index}]"), reason);
+        }
+    }
+    review.finish(decision)
+}
+
+fn check_reach(resource: &Reach, links: &[&Link], view: &PeerView) -> Result<(), String> {
+    let (Reach::Forwarding { mac, .. } | Reach::Neighbour { mac, .. }) = resource;
+    if *mac != view.mac {
+        return Err(format!("{mac} is not the endpoint's MAC, {}", view.mac));
+    }
+    match resource {
+        Reach::Forwarding { link, to, .. } => {
+            known(links, link)?;
+            if !links.iter().any(|of| of.handle == *link && is_tunnel(of)) {
+                return Err(format!("`{link}` does not lead to other hosts"));
+            }
+            if *to == view.host {
+                Ok(())
+            } else {
+                Err(format!("{to} is not its host, {}", view.host))
+            }
+        }
+        Reach::Neighbour { link, address, .. } => {
+            of_bridge(links, link)?;
+            let own = view.addresses.iter().any(|of| of.ip() == *address);
+            if own { Ok(()) } else { Err(format!("{address} is not an address of the endpoint")) }
+        }
+    }
+}
+
 /// What an endpoint's decision may draw on.
 struct Offer<'a> {
     network: Vec<&'a Link>,
@@ -348,7 +438,7 @@ impl Offer<'_> {
         check_mtu(link, self.network_view.mtu)?;
         match &link.kind {
             LinkKind::Veth { master, interface, .. } => {
-                known(&self.network, master)?;
+                of_bridge(&self.network, master)?;
                 check_interface(interface, &self.view.interface)?;
                 check_mac(link, self.view.mac)
             }
@@ -360,7 +450,7 @@ impl Offer<'_> {
                 let mac = parent::check(link, (parent, *mode), self.parent, self.network_view)?;
                 check_mac(link, mac.unwrap_or(self.view.mac))
             }
-            LinkKind::Bridge { .. } | LinkKind::Adopt { .. } => {
+            LinkKind::Bridge { .. } | LinkKind::Adopt { .. } | LinkKind::Vxlan { .. } => {
                 Err("an endpoint's link is a pair or a macvlan".to_owned())
             }
         }

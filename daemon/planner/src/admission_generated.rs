@@ -39,6 +39,7 @@ fn kind() -> impl Strategy<Value = LinkKind> {
         (one(&HANDLES), name(), any::<bool>()).prop_map(|(master, interface, hairpin)| {
             LinkKind::Veth { master, interface, hairpin }
         }),
+        one(&HANDLES).prop_map(|master| LinkKind::Vxlan { master }),
         (name(), name()).prop_map(|(parent, interface)| LinkKind::Macvlan {
             parent,
             interface,

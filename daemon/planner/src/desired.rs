@@ -3,14 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
-use postern_model::decision::{Desired, Link, LinkKind, MacvlanMode};
+use postern_model::cluster::Remote;
+use postern_model::decision::{Desired, Link, LinkKind, MacvlanMode, Reach};
 use postern_model::endpoint::{Attachment, Endpoint};
 use postern_model::id::EndpointId;
 use postern_model::name::IfName;
 use postern_model::network::{Family, Network};
 use postern_model::port::Protocol;
 use postern_model::resource::{
-    Bridge, Element, Macvlan, Owner, Place, Resource, ResourceSet, Veth,
+    Bridge, Element, Macvlan, Owner, Place, Resource, ResourceSet, Veth, Vxlan,
 };
 use postern_model::sandbox::Sandbox;
 
@@ -22,8 +23,9 @@ use crate::view::View;
 /// Bytes, where neither the network nor the daemon says otherwise: Ethernet's.
 pub const DEFAULT_MTU: u32 = 1500;
 
-/// What a network needs; `policed` if some policy speaks of an endpoint on it.
-pub fn network(network: &Network, policed: bool) -> ResourceSet {
+/// What a network needs; `policed` if some policy speaks of an endpoint on it, and `underlay`
+/// the host's own address there, if it has one.
+pub fn network(network: &Network, policed: bool, underlay: Option<IpAddr>) -> ResourceSet {
     let mut set = ResourceSet::default();
     let Some((link, bridge)) = names::bridge_of(network.id, &network.decision) else { return set };
     let mut filtered = true;
@@ -56,7 +58,8 @@ pub fn network(network: &Network, policed: bool) -> ResourceSet {
                 let fixed = to.map(|to| Resource::Element(Element::Snat(bridge.clone(), to)));
                 set.extend(fixed);
             }
-            Desired::Link(_) | Desired::Route { .. } | Desired::Publish(_) => {}
+            Desired::Link(own) => set.extend(tunnel(network, own, &bridge, underlay)),
+            Desired::Route { .. } | Desired::Publish(_) => {}
         }
     }
     if network.spec.internal {
@@ -66,6 +69,62 @@ pub fn network(network: &Network, policed: bool) -> ResourceSet {
     set.insert(Resource::Element(Element::Bridge(bridge.clone())));
     set.insert(Resource::Bridge(bridge_resource(network, link, bridge, filtered)));
     set
+}
+
+/// UDP, as IANA has it for VXLAN (RFC 7348 §8).
+pub const VXLAN_PORT: u16 = 4789;
+
+/// The way to other hosts. What comes in by it is guarded as what comes from an endpoint.
+fn tunnel(
+    network: &Network,
+    link: &Link,
+    bridge: &IfName,
+    underlay: Option<IpAddr>,
+) -> Vec<Resource> {
+    let (LinkKind::Vxlan { .. }, Some(vni), Some(local)) = (&link.kind, network.vni, underlay)
+    else {
+        return Vec::new();
+    };
+    let name = names::tunnel(network.id);
+    let vxlan = Vxlan {
+        name: name.clone(),
+        owner: Owner::Network(network.id),
+        master: bridge.clone(),
+        vni,
+        port: VXLAN_PORT,
+        local,
+        mtu: link.mtu.unwrap_or(DEFAULT_MTU),
+    };
+    vec![Resource::Element(Element::Port(name)), Resource::Vxlan(vxlan)]
+}
+
+/// What an endpoint on another host needs on this one: the way to it, and that what comes from
+/// it by that way is let in, with the addresses that it has by the cluster's word.
+pub fn peer(remote: &Remote, network: &Network) -> ResourceSet {
+    let mut set = ResourceSet::default();
+    let Some((_, bridge)) = names::bridge_of(network.id, &network.decision) else { return set };
+    let tunnel = names::tunnel(network.id);
+    for reach in &remote.decision.resources {
+        set.insert(match reach {
+            Reach::Forwarding { mac, to, .. } => {
+                Resource::Forwarding { link: tunnel.clone(), mac: *mac, to: *to }
+            }
+            Reach::Neighbour { address, mac, .. } => {
+                Resource::Neighbour { link: bridge.clone(), address: *address, mac: *mac }
+            }
+        });
+    }
+    let endpoint = &remote.peer.endpoint;
+    set.extend(guards(endpoint, &tunnel).map(Resource::Element));
+    let addresses = endpoint.addresses.iter().map(IpNetwork::ip);
+    set.extend(addresses.map(|ip| Resource::Element(Element::Remote(ip, bridge.clone()))));
+    set
+}
+
+/// What a link of a sandbox on another host opens on this one.
+pub fn remote_links<'a>(view: &View<'a>, sandbox: &'a Sandbox) -> ResourceSet {
+    let links = links::resolve(view, sandbox).into_iter();
+    links.flat_map(|link| link.elements_here(view)).map(Resource::Element).collect()
 }
 
 fn bridge_resource(network: &Network, link: &Link, name: IfName, filtered: bool) -> Bridge {
@@ -218,17 +277,20 @@ fn macvlan(endpoint: &Endpoint, attachment: &Attachment, link: &Link) -> Option<
 /// The elements that bind a port, a MAC and addresses together. They follow from what
 /// the host offered, not from the decision: a driver cannot forget or widen them.
 fn identity(endpoint: &Endpoint, port: &IfName, bridge: &IfName) -> Vec<Resource> {
+    let addresses = endpoint.addresses.iter().map(IpNetwork::ip);
+    let own = addresses.map(|ip| Element::Endpoint(ip, bridge.clone()));
+    let elements = std::iter::once(Element::Port(port.clone()));
+    elements.chain(guards(endpoint, port)).chain(own).map(Resource::Element).collect()
+}
+
+/// What may come in by a port from an endpoint.
+fn guards<'a>(endpoint: &'a Endpoint, port: &'a IfName) -> impl Iterator<Item = Element> + 'a {
+    let addresses = endpoint.addresses.iter().map(IpNetwork::ip);
+    let link_local = IpAddr::V6(endpoint.mac.link_local());
+    let link_local = endpoint.address(Family::V6).map(|_| link_local);
     let guard = |ip: IpAddr| Element::Guard(port.clone(), endpoint.mac, ip);
-    let mut elements =
-        vec![Element::Port(port.clone()), Element::PortMac(port.clone(), endpoint.mac)];
-    for address in &endpoint.addresses {
-        elements.push(guard(address.ip()));
-        elements.push(Element::Endpoint(address.ip(), bridge.clone()));
-    }
-    if endpoint.address(Family::V6).is_some() {
-        elements.push(guard(IpAddr::V6(endpoint.mac.link_local())));
-    }
-    elements.into_iter().map(Resource::Element).collect()
+    let mac = Element::PortMac(port.clone(), endpoint.mac);
+    std::iter::once(mac).chain(addresses.chain(link_local).map(guard))
 }
 
 /// What a sandbox needs: its namespace, if it is ours, its resolver and its files, its
@@ -251,6 +313,7 @@ pub fn sandbox<'a>(view: &View<'a>, sandbox: &'a Sandbox) -> ResourceSet {
         let ports = joined.iter().map(|(endpoint, _)| names::port(endpoint.id));
         set.extend(ports.map(|port| Resource::Element(Element::Quarantine(port))));
     }
+    // Those to other hosts as well, though they open nothing here: with them go their flows.
     set.extend(links.iter().flat_map(links::Resolved::elements).map(Resource::Element));
     for family in Family::ALL {
         let gateway = default_gateway(&joined, family);

@@ -39,6 +39,8 @@ pub(crate) fn network(last: u8, name: &str) -> Network {
         subnets: Vec::new(),
         decision: NetworkDecision::default(),
         driver_digest: String::new(),
+        vni: None,
+        blocks: Vec::new(),
     }
 }
 
@@ -121,6 +123,7 @@ pub(crate) fn network_view() -> NetworkView {
         icc: true,
         mtu: 1500,
         mac: "02:00:00:00:00:01".parse().unwrap(),
+        tunnel: None,
         labels: Default::default(),
         options: Default::default(),
         state: Vec::new(),

@@ -46,6 +46,12 @@ pub enum ClaimError {
         /// The address.
         address: IpAddr,
     },
+    /// Another host may give it, this one not.
+    #[error("{address} is in no block of this host")]
+    NoBlock {
+        /// The address.
+        address: IpAddr,
+    },
 }
 
 /// The addresses of one subnet.
@@ -60,6 +66,8 @@ pub struct AddressSpace {
     reserved: Intervals,
     taken: Intervals,
     resting: VecDeque<(Timestamp, u128)>,
+    /// Where addresses are given from; none means everywhere.
+    blocks: Option<Vec<IpNetwork>>,
 }
 
 impl AddressSpace {
@@ -86,7 +94,47 @@ impl AddressSpace {
             taken: reserved.clone(),
             reserved,
             resting: VecDeque::new(),
+            blocks: None,
         }
+    }
+
+    /// Has addresses be given from these blocks of the subnet alone: all others are other
+    /// hosts' to give.
+    pub fn restrict(&mut self, blocks: Vec<IpNetwork>) {
+        self.blocks = Some(blocks);
+    }
+
+    /// How many addresses there are to offer, counted no further than `most`.
+    pub fn left(&self, most: usize) -> usize {
+        let mut count = 0;
+        for (mut first, last) in self.places() {
+            while let Some(free) = self.taken.lowest_free(first, last) {
+                count += 1;
+                if count >= most {
+                    return count;
+                }
+                let Some(next) = free.checked_add(1) else { break };
+                first = next;
+            }
+        }
+        count
+    }
+
+    /// Where addresses are offered from, in order: the range, as far as blocks have it.
+    fn places(&self) -> Vec<(u128, u128)> {
+        let (first, last) = bounds(self.range);
+        let Some(blocks) = &self.blocks else { return vec![(first, last)] };
+        let within = blocks.iter().map(|block| {
+            let (from, to) = bounds(*block);
+            (from.max(first), to.min(last))
+        });
+        within.filter(|(from, to)| from <= to).collect()
+    }
+
+    /// Whether an address is one of those that this host gives.
+    pub fn is_ours(&self, address: IpAddr) -> bool {
+        let block = |blocks: &Vec<IpNetwork>| blocks.iter().any(|block| block.contains(address));
+        self.blocks.as_ref().is_none_or(block)
     }
 
     /// The subnet.
@@ -99,11 +147,9 @@ impl AddressSpace {
     /// # Errors
     /// All are held or rest.
     pub fn offer(&mut self) -> Result<IpAddr, Exhausted> {
-        let (first, last) = bounds(self.range);
-        let free = self
-            .taken
-            .lowest_free(first, last)
-            .ok_or(Exhausted { range: self.range, resting: self.resting.len() })?;
+        let places = self.places();
+        let free = places.iter().find_map(|(first, last)| self.taken.lowest_free(*first, *last));
+        let free = free.ok_or(Exhausted { range: self.range, resting: self.resting.len() })?;
         self.taken.insert(free, free);
         Ok(address(self.subnet, free))
     }
@@ -126,6 +172,9 @@ impl AddressSpace {
         }
         if self.taken.contains(value) {
             return Err(ClaimError::Taken { address: wanted });
+        }
+        if !self.is_ours(wanted) {
+            return Err(ClaimError::NoBlock { address: wanted });
         }
         self.taken.insert(value, value);
         Ok(None)
@@ -236,6 +285,24 @@ mod tests {
         }
         space.claim(ip("10.0.0.2")).unwrap();
         assert_eq!(space.offer().unwrap(), ip("10.0.0.128"));
+    }
+
+    #[test]
+    fn from_blocks_alone_where_there_are_some() {
+        let mut space = space("10.0.0.0/24", "10.0.0.0/25", Some("10.0.0.1"));
+        space.restrict(Vec::new());
+        assert_eq!((space.left(9), space.offer().is_err()), (0, true));
+        let blocks = ["10.0.0.64/28", "10.0.0.0/28", "10.0.0.160/28"];
+        space.restrict(blocks.iter().map(|block| block.parse().unwrap()).collect());
+        assert_eq!((space.left(usize::MAX), space.left(5)), (16 + 14, 5));
+        assert_eq!(space.offer().unwrap(), ip("10.0.0.64"), "in the order they were taken");
+        assert_eq!(
+            space.claim(ip("10.0.0.33")),
+            Err(ClaimError::NoBlock { address: ip("10.0.0.33") })
+        );
+        // Outside of the range, and in a block: whoever asks for it gets it.
+        assert_eq!(space.claim(ip("10.0.0.161")), Ok(None));
+        assert!(matches!(space.claim(ip("10.0.0.1")), Err(ClaimError::Reserved { .. })));
     }
 
     proptest! {

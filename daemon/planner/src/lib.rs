@@ -37,4 +37,6 @@ mod macvlan_tests;
 #[cfg(test)]
 mod naming_tests;
 #[cfg(test)]
+mod peer_tests;
+#[cfg(test)]
 mod topology_tests;

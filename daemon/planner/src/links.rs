@@ -36,6 +36,13 @@ impl Resolved<'_> {
         addresses
     }
 
+    /// As [`Resolved::elements`], as far as the source is of this host: whether what comes
+    /// from another host is let in is decided where it goes.
+    pub fn elements_here(mut self, view: &View<'_>) -> Vec<Element> {
+        self.pairs.retain(|(_, source)| view.is_here(source.id));
+        self.elements()
+    }
+
     /// What of the source the linking sandbox reaches though neighbours are kept apart.
     pub fn elements(&self) -> Vec<Element> {
         // Between macvlan links nothing is kept apart by a rule.

@@ -46,7 +46,7 @@ fn default_routes(set: &ResourceSet) -> usize {
 #[test]
 fn it_needs_its_link_and_addresses_and_no_element() {
     let Sample { topology, network, sandbox, endpoint } = sample();
-    assert!(desired::network(&network, false).is_empty());
+    assert!(desired::network(&network, false, None).is_empty());
     let set = desired::endpoint(&endpoint, &network, &sandbox);
     assert_eq!(kinds(&set), ["macvlan", "address", "address"]);
     let set = desired::sandbox(&View::of(&topology), &sandbox);

@@ -13,6 +13,11 @@ pub fn bridge(id: NetworkId) -> IfName {
     made(format!("br-{}", id.short()))
 }
 
+/// The name of a network's VXLAN link.
+pub fn tunnel(id: NetworkId) -> IfName {
+    made(format!("vx-{}", id.short()))
+}
+
 /// The name of the host's end of an endpoint's pair.
 pub fn port(id: EndpointId) -> IfName {
     made(format!("pv-{}", id.short()))
@@ -29,7 +34,7 @@ pub fn bridge_of(id: NetworkId, decision: &NetworkDecision) -> Option<(&Link, If
         Desired::Link(link) => match &link.kind {
             LinkKind::Bridge { name } => Some((link, name.clone().unwrap_or_else(|| bridge(id)))),
             LinkKind::Adopt { name } => Some((link, name.clone())),
-            LinkKind::Veth { .. } | LinkKind::Macvlan { .. } => None,
+            LinkKind::Veth { .. } | LinkKind::Macvlan { .. } | LinkKind::Vxlan { .. } => None,
         },
         _ => None,
     })

@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use ipnetwork::IpNetwork;
 use postern_model::decision::{
-    Desired, EndpointDecision, Link, LinkKind, LinkSysctl, MacvlanMode, NetworkDecision, Side,
+    Desired, EndpointDecision, Link, LinkKind, LinkSysctl, MacvlanMode, NetworkDecision,
+    PeerDecision, Reach, Side,
 };
 use postern_model::driver::{Attach, Capability, Manifest, OptionScope, OptionSpec};
 use postern_model::name::{LABEL_KEY_MAX, Name};
@@ -148,6 +149,7 @@ const fn capability(raw: types::Capability) -> Capability {
         types::Capability::AdoptLink => Capability::AdoptLink,
         types::Capability::Veth => Capability::Veth,
         types::Capability::Macvlan => Capability::Macvlan,
+        types::Capability::Vxlan => Capability::Vxlan,
         types::Capability::Address => Capability::Address,
         types::Capability::Route => Capability::Route,
         types::Capability::Filter => Capability::Filter,
@@ -178,6 +180,39 @@ pub(crate) fn endpoint(
         gateways: gateways(&root.field("gateways"), &raw.gateways)?,
         state: root.field("state").state(raw.state)?,
     })
+}
+
+pub(crate) fn peer(
+    raw: &wit::multi_host::PeerDecision,
+    limits: &Limits,
+) -> Result<PeerDecision, Invalid> {
+    let at = At::root(limits).field("resources");
+    at.within(Limit::Resources, limits.resources, raw.resources.len())?;
+    let reach = |(index, raw)| reach(&at.index(index), raw);
+    Ok(PeerDecision {
+        resources: raw.resources.iter().enumerate().map(reach).collect::<Result<_, _>>()?,
+    })
+}
+
+fn reach(at: &At<'_>, raw: &wit::multi_host::Reach) -> Result<Reach, Invalid> {
+    match raw {
+        wit::multi_host::Reach::Forwarding(raw) => {
+            let at = at.field("forwarding");
+            Ok(Reach::Forwarding {
+                link: at.field("link").parse(&raw.link)?,
+                mac: at.field("mac").parse(&raw.mac)?,
+                to: at.field("to").parse(&raw.to)?,
+            })
+        }
+        wit::multi_host::Reach::Neighbour(raw) => {
+            let at = at.field("neighbour");
+            Ok(Reach::Neighbour {
+                link: at.field("link").parse(&raw.link)?,
+                address: at.field("address").parse(&raw.address)?,
+                mac: at.field("mac").parse(&raw.mac)?,
+            })
+        }
+    }
 }
 
 fn gateways(at: &At<'_>, raw: &[String]) -> Result<Vec<IpAddr>, Invalid> {
@@ -244,6 +279,9 @@ fn link_kind(at: &At<'_>, raw: &types::LinkKind) -> Result<LinkKind, Invalid> {
                 types::MacvlanMode::Passthru => MacvlanMode::Passthru,
             },
         },
+        types::LinkKind::Vxlan(link) => {
+            LinkKind::Vxlan { master: at.field("vxlan.master").parse(&link.master)? }
+        }
     })
 }
 

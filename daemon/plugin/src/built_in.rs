@@ -2,8 +2,9 @@
 //! `drivers-wasm/` and loaded like any other.
 
 /// Core modules with the component type, as `cargo build` leaves them.
-pub(crate) const MODULES: [&[u8]; 3] = [
+pub(crate) const MODULES: [&[u8]; 4] = [
     include_bytes!(concat!(env!("OUT_DIR"), "/bridge.wasm")),
     include_bytes!(concat!(env!("OUT_DIR"), "/host.wasm")),
     include_bytes!(concat!(env!("OUT_DIR"), "/null.wasm")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/overlay.wasm")),
 ];

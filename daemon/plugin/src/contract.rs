@@ -13,12 +13,29 @@ pub(crate) mod v0_1 {
         Context, EndpointDecision, EndpointView, Fault, Manifest, NetworkDecision, NetworkView,
     };
     pub(crate) use postern::driver::{log, types};
+
+    /// The second world, which a driver may be of.
+    pub(crate) mod multi_host {
+        wasmtime::component::bindgen!({
+            path: "../../sdk/wit",
+            world: "multi-host-driver",
+            additional_derives: [PartialEq, Eq],
+            with: {
+                "postern:driver/types@0.1.0": super::postern::driver::types,
+                "postern:driver/log@0.1.0": super::postern::driver::log,
+            },
+        });
+
+        pub(crate) use exports::postern::driver::peers::{PeerDecision, PeerView, Reach};
+    }
 }
 
 /// The package every interface of the contract is in, with its separator.
 pub(crate) const PACKAGE: &str = "postern:driver/";
 /// The interface a driver exports.
 pub(crate) const EXPORT: &str = "driver";
+/// The interface that a driver exports too whose networks hosts share.
+pub(crate) const PEERS: &str = "peers";
 /// The interfaces a driver may import.
 pub(crate) const IMPORTS: [&str; 2] = ["log", "types"];
 

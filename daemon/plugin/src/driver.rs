@@ -4,13 +4,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use postern_model::decision::{EndpointDecision, NetworkDecision};
-use postern_model::driver::{Context, DriverInfo, EndpointView, NetworkView};
+use postern_model::decision::{EndpointDecision, NetworkDecision, PeerDecision};
+use postern_model::driver::{Context, DriverInfo, EndpointView, NetworkView, PeerView};
 use postern_model::grant::Grants;
 use wasmtime::{Engine, Error, Store};
 
 use crate::answer::{self, Invalid};
 use crate::call::{CallError, CallState, Fault, Phase, Usage, classify, panic_text};
+use crate::contract::v0_1::multi_host::{self, MultiHostDriver, MultiHostDriverPre};
 use crate::contract::v0_1::{self as wit, NetworkDriver, NetworkDriverPre};
 use crate::engine::{Ticker, ticks};
 use crate::gate::Gate;
@@ -32,14 +33,25 @@ pub(crate) struct Callee {
     shared: Arc<Shared>,
     gate: Gate,
     pre: NetworkDriverPre<CallState>,
+    /// Of a driver that is of the second world too.
+    peers: Option<MultiHostDriverPre<CallState>>,
     health: Health,
 }
 
 impl Callee {
-    pub(crate) fn new(shared: Arc<Shared>, pre: NetworkDriverPre<CallState>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        pre: NetworkDriverPre<CallState>,
+        peers: Option<MultiHostDriverPre<CallState>>,
+    ) -> Self {
         let gate = Gate::new(shared.limits.calls_per_driver, shared.limits.queued);
         let health = Health::new(shared.limits.quarantine);
-        Self { shared, gate, pre, health }
+        Self { shared, gate, pre, peers, health }
+    }
+
+    /// Whether it says what reaches endpoints on other hosts.
+    pub(crate) const fn is_multi_host(&self) -> bool {
+        self.peers.is_some()
     }
 
     /// Calls one function of a fresh instance, under every limit.
@@ -48,6 +60,16 @@ impl Callee {
         driver: &str,
         request: &str,
         function: impl FnOnce(&NetworkDriver, &mut Store<CallState>) -> Result<T, Error>,
+    ) -> Observed<T> {
+        self.call_of((driver, request), |store| self.pre.instantiate(store), function)
+    }
+
+    /// As [`Callee::call`], of an instance of either world.
+    fn call_of<I, T>(
+        &self,
+        (driver, request): (&str, &str),
+        instantiate: impl FnOnce(&mut Store<CallState>) -> Result<I, Error>,
+        function: impl FnOnce(&I, &mut Store<CallState>) -> Result<T, Error>,
     ) -> Observed<T> {
         let shared = &*self.shared;
         let full = |which, queued| {
@@ -66,7 +88,7 @@ impl Callee {
         let state = CallState::new(driver, request, &shared.limits);
         let observed = catch_unwind(AssertUnwindSafe(|| {
             let mut store = Store::new(&shared.engine, state);
-            let answer = self.run(&mut store, function);
+            let answer = self.run(&mut store, instantiate, function);
             // Fuel is always counted; a store that cannot tell has used none.
             let left = store.get_fuel().unwrap_or(shared.limits.fuel);
             let fuel = shared.limits.fuel.saturating_sub(left);
@@ -77,10 +99,11 @@ impl Callee {
         })
     }
 
-    fn run<T>(
+    fn run<I, T>(
         &self,
         store: &mut Store<CallState>,
-        function: impl FnOnce(&NetworkDriver, &mut Store<CallState>) -> Result<T, Error>,
+        instantiate: impl FnOnce(&mut Store<CallState>) -> Result<I, Error>,
+        function: impl FnOnce(&I, &mut Store<CallState>) -> Result<T, Error>,
     ) -> Result<T, CallError> {
         let limits = &self.shared.limits;
         store.limiter(|state| state);
@@ -95,9 +118,7 @@ impl Callee {
             error
         };
         let began = begin(store, Phase::Instantiate, limits);
-        let driver = self
-            .pre
-            .instantiate(&mut *store)
+        let driver = instantiate(&mut *store)
             .map_err(|error| sort(&error, Phase::Instantiate, began, store))?;
         let began = begin(store, Phase::Call, limits);
         let answer =
@@ -137,6 +158,28 @@ impl Callee {
         let answer = self.call(driver, &context.request_id, |driver, store| {
             driver.postern_driver_driver().call_endpoint(store, &request, &network, &endpoint)
         });
+        answer.and_then(|answer| answer.map_err(|fault| self.fault(&fault)))
+    }
+
+    pub(crate) fn peer(
+        &self,
+        driver: &str,
+        context: &Context,
+        (network, peer): (&NetworkView, &PeerView),
+    ) -> Observed<multi_host::PeerDecision> {
+        let Some(pre) = &self.peers else {
+            let reason = "it has no answer for endpoints on other hosts".to_owned();
+            return Observed::failed(CallError::Host { reason });
+        };
+        let request = view::context(context);
+        let (network, peer) = (view::network(network), view::peer(peer));
+        let answer = self.call_of(
+            (driver, &context.request_id),
+            |store| pre.instantiate(store),
+            |driver: &MultiHostDriver, store| {
+                driver.postern_driver_peers().call_peer(store, &request, &network, &peer)
+            },
+        );
         answer.and_then(|answer| answer.map_err(|fault| self.fault(&fault)))
     }
 
@@ -288,6 +331,26 @@ impl LoadedDriver {
         self.callee
             .endpoint(name, context, network, endpoint)
             .and_then(|decision| answer::endpoint(decision, limits).map_err(bad))
+    }
+
+    /// What should exist on this host for an endpoint on another one; otherwise as
+    /// [`LoadedDriver::network`].
+    ///
+    /// # Errors
+    /// The driver refuses, fails, has no answer for such, or answers with something that is
+    /// no decision.
+    pub fn peer(
+        &self,
+        context: &Context,
+        network: &NetworkView,
+        peer: &PeerView,
+    ) -> Result<PeerDecision, CallError> {
+        let name = self.info.manifest.name.as_str();
+        let limits = &self.callee.shared.limits;
+        self.ask(|| {
+            let observed = self.callee.peer(name, context, (network, peer));
+            observed.and_then(|decision| answer::peer(&decision, limits).map_err(bad)).answer
+        })
     }
 
     #[cfg(test)]

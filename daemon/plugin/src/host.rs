@@ -15,7 +15,9 @@ use crate::built_in;
 use crate::cache::{Cache, CacheError, Code};
 use crate::call::{CallError, CallState};
 use crate::compile::{self, CompileError, Compiler};
+use crate::contract::v0_1::multi_host::MultiHostDriverPre;
 use crate::contract::v0_1::{NetworkDriver, NetworkDriverPre};
+use crate::contract::{Interface, PEERS};
 use crate::digest::{digest, stem};
 use crate::driver::{Callee, LoadedDriver, Shared};
 use crate::engine::{Ticker, engine, pooled};
@@ -121,7 +123,8 @@ impl Prepared {
     pub fn under(&self, built_in: bool, grants: &Grants) -> LoadedDriver {
         let granted = grants.within(&self.manifest.capabilities);
         let (manifest, digest) = (self.manifest.clone(), self.digest.clone());
-        let info = DriverInfo { manifest, digest, built_in, granted };
+        let multi_host = self.callee.is_multi_host();
+        let info = DriverInfo { manifest, digest, built_in, multi_host, granted };
         LoadedDriver::new(info, Arc::clone(&self.callee))
     }
 }
@@ -273,9 +276,15 @@ impl DriverHost {
     }
 
     fn link(&self, component: &Component) -> Result<Callee, LoadError> {
-        let pre = self.linker.instantiate_pre(component).and_then(NetworkDriverPre::new);
-        let pre = pre.map_err(|error| LoadError::Link { reason: format!("{error:#}") })?;
-        Ok(Callee::new(Arc::clone(&self.shared), pre))
+        let failed = |error| LoadError::Link { reason: format!("{error:#}") };
+        let linked = self.linker.instantiate_pre(component).map_err(failed)?;
+        let pre = NetworkDriverPre::new(linked.clone()).map_err(failed)?;
+        // A driver that says nothing of other hosts is not of the second world, and no worse.
+        let peers = match has_peers(component) {
+            true => Some(MultiHostDriverPre::new(linked).map_err(failed)?),
+            false => None,
+        };
+        Ok(Callee::new(Arc::clone(&self.shared), pre, peers))
     }
 
     /// The driver of this name.
@@ -294,6 +303,14 @@ impl std::fmt::Debug for DriverHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DriverHost").field("drivers", &self.list()).finish_non_exhaustive()
     }
+}
+
+fn has_peers(component: &Component) -> bool {
+    let component_type = component.component_type();
+    let mut exports = component_type.exports(component.engine());
+    exports.any(|(name, _)| {
+        Interface::parse(name).is_some_and(|of| of.name == PEERS && of.is_supported())
+    })
 }
 
 /// The types of functions are compared only when there is an instance, and that they differ

@@ -1,7 +1,7 @@
 //! From the model to what a driver is shown.
 
 use ipnetwork::IpNetwork;
-use postern_model::driver::{Context, EndpointView, NetworkView, SubnetView};
+use postern_model::driver::{Context, EndpointView, NetworkView, PeerView, SubnetView, TunnelView};
 use postern_model::name::Labels;
 use postern_model::port::{PortBinding, Protocol};
 
@@ -20,6 +20,7 @@ pub(crate) fn network(view: &NetworkView) -> wit::NetworkView {
         icc: view.icc,
         mtu: view.mtu,
         mac: view.mac.to_string(),
+        tunnel: view.tunnel.map(tunnel),
         labels: entries(&view.labels),
         options: entries(&view.options),
         state: view.state.clone(),
@@ -38,6 +39,20 @@ pub(crate) fn endpoint(view: &EndpointView) -> wit::EndpointView {
         options: entries(&view.options),
         state: view.state.clone(),
     }
+}
+
+pub(crate) fn peer(view: &PeerView) -> wit::multi_host::PeerView {
+    wit::multi_host::PeerView {
+        id: view.id.clone(),
+        name: view.name.clone(),
+        addresses: view.addresses.iter().map(IpNetwork::to_string).collect(),
+        mac: view.mac.to_string(),
+        host: view.host.to_string(),
+    }
+}
+
+fn tunnel(view: TunnelView) -> types::TunnelView {
+    types::TunnelView { vni: view.vni.number(), local: view.local.to_string() }
 }
 
 fn subnet(view: &SubnetView) -> types::SubnetView {

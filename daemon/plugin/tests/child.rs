@@ -52,12 +52,12 @@ fn program(path: &str) -> Compiler {
 }
 
 fn built_in_drivers_load() {
-    assert_eq!(load(Limits::default(), Compiler::default()).unwrap(), 3);
+    assert_eq!(load(Limits::default(), Compiler::default()).unwrap(), 4);
 }
 
 fn limits_of_the_engine_reach_the_child() {
     let limits = Limits { memory_bytes: 8 << 20, stack_bytes: 128 << 10, ..Limits::default() };
-    assert_eq!(load(limits, Compiler::default()).unwrap(), 3);
+    assert_eq!(load(limits, Compiler::default()).unwrap(), 4);
 }
 
 fn a_slow_child_is_killed() {

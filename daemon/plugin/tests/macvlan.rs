@@ -42,6 +42,7 @@ fn network(options: &[(&str, &str)]) -> NetworkView {
         icc: true,
         mtu: 1500,
         mac: "02:00:5e:00:53:01".parse().unwrap(),
+        tunnel: None,
         labels: Labels::new(),
         options: options.iter().map(|&(key, value)| (key.into(), value.into())).collect(),
         state: Vec::new(),

@@ -59,6 +59,8 @@ pub(crate) fn network(n: u128, name: &str) -> Network {
         subnets: vec![subnet(format!("10.{n}.0.0/16")), subnet(format!("fd00:{n}::/64"))],
         decision: NetworkDecision::default(),
         driver_digest: String::new(),
+        vni: None,
+        blocks: Vec::new(),
     }
 }
 

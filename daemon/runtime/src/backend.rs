@@ -2,12 +2,13 @@
 
 use futures::Stream;
 use postern_kernel::Kernel;
+use postern_model::cluster::Peer;
 use postern_model::intent::{
     AddLink, ApplyPolicy, Connect, CreateEndpoint, CreateNetwork, CreateSandbox, DeleteEndpoint,
     DeleteNetwork, DeletePolicy, DeleteSandbox, Disconnect, EnableDriver, ExplainFlow, GrantDriver,
-    InstallDriver, JoinEndpoint, LeaveEndpoint, ListEndpoints, ListNetworks, ListPolicies,
-    ListSandboxes, Mutation, Outcome, PruneNetworks, RemoveDriver, RemoveLink, SetQuarantine,
-    UpdateEndpoint, UpdateNetwork, UpdateSandbox, WatchEvents, WatchFlows,
+    InstallDriver, JoinEndpoint, LeaveEndpoint, ListEndpoints, ListNetworks, ListPeers,
+    ListPolicies, ListSandboxes, Mutation, Outcome, PruneNetworks, RemoveDriver, RemoveLink,
+    SetQuarantine, UpdateEndpoint, UpdateNetwork, UpdateSandbox, WatchEvents, WatchFlows,
 };
 use postern_model::plan::Plan;
 use postern_model::refusal::Refusal;
@@ -104,6 +105,10 @@ impl<K: Kernel> Backend for Ledger<K> {
 
     fn list_networks(&self, query: &ListNetworks) -> Result<PageOf<NetworkFacts>, Refusal> {
         Ok(self.networks(query))
+    }
+
+    fn list_peers(&self, query: &ListPeers) -> Result<PageOf<Peer>, Refusal> {
+        self.peers(query)
     }
 
     fn get_sandbox(&self, reference: &str) -> Result<SandboxFacts, Refusal> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use nix::fcntl::{Flock, FlockArg};
-use postern_kernel::{HostSettings, Linux};
+use postern_kernel::{HostSettings, Kernel, Linux};
 use postern_model::refusal::Refusal;
 use postern_plugin::{
     COMPILE_ARGUMENT, Compiler, DriverHost, HostOptions, Keys, Modules, compile_child_main,
@@ -29,7 +29,7 @@ use crate::ledger::{Installed, LOG_TARGET, Ledger, LedgerOptions, chain};
 use crate::names::Names;
 use crate::notify::{Notice, notify};
 use crate::predefined;
-use crate::settings::{Arguments, LogFormat, Settings, SettingsError};
+use crate::settings::{Arguments, ClusterSettings, LogFormat, Settings, SettingsError};
 
 /// Who may talk to the daemon: root and the socket's group.
 const SOCKET_MODE: u32 = 0o660;
@@ -61,6 +61,8 @@ enum DaemonError {
     BuiltIn(#[source] postern_plugin::LoadError),
     #[error("this host cannot be of its cluster")]
     Cluster(#[source] JoinError),
+    #[error("the links of this host cannot be listed")]
+    Underlay(#[source] postern_kernel::ObserveError),
     #[error("the kernel cannot be used")]
     Kernel(#[source] postern_kernel::OpenError),
     #[error("the predefined networks cannot be set up")]
@@ -176,12 +178,14 @@ async fn run(settings: Settings) -> Result<(), DaemonError> {
     let listener = listen(&settings.socket)?;
     let repair = tokio::spawn(ledger.clone().keep_repaired(watch));
     let expiry = tokio::spawn(ledger.clone().keep_expired());
+    let following = tokio::spawn(ledger.clone().follow_cluster());
     tracing::info!(socket = %settings.socket.display(), "serving");
     notify(Notice::Ready);
     let connections = UnixListenerStream::new(listener);
     let served = postern_server::serve(ledger.clone(), connections, shutdown).await;
     repair.abort();
     expiry.abort();
+    following.abort();
     let _ = std::fs::remove_file(&settings.socket);
     ledger.kernel().quiesce().await;
     ledger.close().await;
@@ -248,9 +252,10 @@ async fn open(settings: &Settings) -> Result<Ledger<Linux>, DaemonError> {
     let names = Names::start(resolver.clone())
         .map_err(|source| io_error("cannot start a thread for", &settings.run_dir, source))?;
     let kernel = Linux::open(&host, Arc::new(names)).await.map_err(DaemonError::Kernel)?;
-    let membership = settings.cluster.as_ref();
-    let membership = membership.map(|cluster| Membership::join(cluster, loaded.identity));
-    let membership = membership.transpose().map_err(DaemonError::Cluster)?;
+    let membership = match &settings.cluster {
+        Some(cluster) => Some(join(cluster, loaded.identity, &kernel).await?),
+        None => None,
+    };
     let options = LedgerOptions {
         pools: predefined::pools(&settings.pools, loaded.identity),
         mtu: settings.mtu,
@@ -266,6 +271,17 @@ async fn open(settings: &Settings) -> Result<Ledger<Linux>, DaemonError> {
     let ledger = Ledger::new(loaded.topology, store, kernel, parts, membership, options);
     ledger.load_drivers();
     Ok(ledger)
+}
+
+/// Joins the cluster, by the host's address in the underlay.
+async fn join(
+    cluster: &ClusterSettings,
+    identity: u64,
+    kernel: &Linux,
+) -> Result<Membership, DaemonError> {
+    let underlay = Membership::underlay_of(cluster).map_err(DaemonError::Cluster)?;
+    let mtu = kernel.mtu_at(underlay).await.map_err(DaemonError::Underlay)?;
+    Membership::join(cluster, identity, (underlay, mtu)).map_err(DaemonError::Cluster)
 }
 
 /// Listens on the socket. One that is left over from a daemon that died is removed: the

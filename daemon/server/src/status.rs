@@ -55,6 +55,7 @@ pub(crate) fn status(refusal: Refusal) -> Status {
             ObjectKind::Endpoint => "postern.v1.Endpoint",
             ObjectKind::Policy => "postern.v1.Policy",
             ObjectKind::Driver => "postern.v1.Driver",
+            ObjectKind::Peer => "postern.v1.Peer",
             ObjectKind::Kernel => "kernel",
         };
         details.set_resource_info(kind, name, "", cut(description.clone(), TEXT_MAX));

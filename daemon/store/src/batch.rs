@@ -60,6 +60,11 @@ fn put_one(db: &Db, batch: &mut Batch, put: &Put) -> Result<(), CommitError> {
             batch.insert(key, encoded(encode(endpoint))?);
         }
         Put::EndpointGone(id) => batch.remove(Kind::Endpoint.key(id.uuid().as_bytes())),
+        Put::Peer(remote) => {
+            let key = Kind::Peer.key(remote.peer.id().uuid().as_bytes());
+            batch.insert(key, encoded(encode(remote))?);
+        }
+        Put::PeerGone(id) => batch.remove(Kind::Peer.key(id.uuid().as_bytes())),
         Put::Policy(policy) => {
             let key = Kind::Policy.key(policy.id.uuid().as_bytes());
             batch.insert(key, encoded(encode(policy))?);

@@ -51,6 +51,10 @@ pub(crate) fn load(db: &Db, fresh_identity: u64) -> Result<Loaded, ReadError> {
         topology.put(&Put::Endpoint(Box::new(decode(key, value)?)));
         Ok(())
     })?;
+    each(db, Kind::Peer, |key, value| {
+        topology.put(&Put::Peer(Box::new(decode(key, value)?)));
+        Ok(())
+    })?;
     each(db, Kind::Policy, |key, value| {
         topology.put(&Put::Policy(Box::new(decode(key, value)?)));
         Ok(())

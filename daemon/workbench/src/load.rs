@@ -15,7 +15,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 /// Names that drivers of the daemon have.
-pub const BUILT_IN: [&str; 3] = ["bridge", "host", "null"];
+pub const BUILT_IN: [&str; 4] = ["bridge", "host", "null", "overlay"];
 
 /// Why there is no driver to work with.
 #[derive(Debug, thiserror::Error)]

@@ -261,6 +261,7 @@ impl Review<'_> {
             icc: file.icc.unwrap_or(true),
             mtu: file.mtu.unwrap_or(MTU),
             mac: file.mac.unwrap_or_else(|| mac(NETWORK_MAC)),
+            tunnel: None,
             labels: file.labels.clone(),
             options: file.options.clone(),
             state: file.state.as_ref().map(State::bytes).unwrap_or_default(),

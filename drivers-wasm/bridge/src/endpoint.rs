@@ -1,8 +1,6 @@
 //! What should exist for an endpoint.
 
-use postern_sdk::{
-    Desired, EndpointDecision, EndpointView, Family, Fault, Link, NetworkView, Side,
-};
+use postern_sdk::{EndpointDecision, EndpointView, Fault, NetworkView, bridge};
 
 use crate::options::Options;
 use crate::{BRIDGE, PORT};
@@ -13,38 +11,11 @@ pub(crate) fn decide(
     options: &Options,
     endpoint: &EndpointView,
 ) -> Result<EndpointDecision, Fault> {
-    if network.internal && !endpoint.bindings.is_empty() {
-        return Err(Fault::invalid(
-            "spec.published_ports",
-            "nothing from outside reaches an internal network",
-        ));
-    }
-    let mut decision = EndpointDecision::default();
-    // A workload that calls its own published port meets itself through its own port.
-    let hairpin = !endpoint.bindings.is_empty();
-    let port = Link::veth(PORT, BRIDGE, &endpoint.interface_name, hairpin);
-    decision.push(port.mtu(network.mtu).mac(&endpoint.mac));
-    for (key, value) in parameters(endpoint) {
-        decision.push(Desired::sysctl(PORT, Side::Sandbox, Family::V6, key, value));
-    }
-    for address in &endpoint.addresses {
-        decision.push(Desired::address(PORT, Side::Sandbox, address));
-    }
+    let mut decision = bridge::attach((PORT, BRIDGE), network, endpoint)?;
     if !options.inhibit_gateway && !network.internal {
         decision.gateways = gateways(network, options, endpoint);
     }
-    decision.publish(&endpoint.bindings);
     Ok(decision)
-}
-
-fn parameters(endpoint: &EndpointView) -> Vec<(&'static str, &'static str)> {
-    if endpoint.has(Family::V6) {
-        // The host hands out every address of the network, so none is a duplicate, and
-        // waiting to find that out would cost the first second.
-        vec![("accept_ra", "0"), ("disable_ipv6", "0"), ("accept_dad", "0")]
-    } else {
-        vec![("accept_ra", "0"), ("disable_ipv6", "1")]
-    }
 }
 
 fn gateways(network: &NetworkView, options: &Options, endpoint: &EndpointView) -> Vec<String> {
@@ -57,6 +28,7 @@ fn gateways(network: &NetworkView, options: &Options, endpoint: &EndpointView) -
 #[cfg(test)]
 mod tests {
     use postern_sdk::testing::{binding, endpoint, network};
+    use postern_sdk::{Desired, Family, Link, Side};
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! What should exist for a network.
 
-use postern_sdk::{Desired, Family, Filter, Link, NetworkDecision, NetworkView, Side, SubnetView};
+use postern_sdk::{Desired, Filter, Link, NetworkDecision, NetworkView, bridge};
 
 use crate::BRIDGE;
 use crate::options::Options;
@@ -10,15 +10,11 @@ pub(crate) fn decide(network: &NetworkView, options: &Options) -> NetworkDecisio
     let mut decision = NetworkDecision::default();
     // The MAC is set because a bridge otherwise takes that of its lowest port, and changes
     // it under its neighbours as ports come and go.
-    let bridge = Link::bridge(BRIDGE, options.bridge_name.as_deref());
-    decision.push(bridge.mtu(network.mtu).mac(&network.mac));
-    for (family, key, value) in parameters(network) {
-        decision.push(Desired::sysctl(BRIDGE, Side::Host, family, key, value));
-    }
+    let link = Link::bridge(BRIDGE, options.bridge_name.as_deref());
+    decision.push(link.mtu(network.mtu).mac(&network.mac));
+    decision.resources.extend(bridge::parameters(BRIDGE, network));
     if !options.inhibit_gateway {
-        for address in network.subnets.iter().filter_map(SubnetView::gateway_address) {
-            decision.push(Desired::address(BRIDGE, Side::Host, &address));
-        }
+        decision.resources.extend(bridge::gateways(BRIDGE, network));
     }
     decision.push(
         Filter::closed(BRIDGE)
@@ -36,24 +32,10 @@ pub(crate) fn decide(network: &NetworkView, options: &Options) -> NetworkDecisio
     decision
 }
 
-fn parameters(network: &NetworkView) -> [(Family, &'static str, &'static str); 4] {
-    let disable_ipv6 = if network.has(Family::V6) { "0" } else { "1" };
-    [
-        // So that a port published on 127.0.0.1 can be translated towards the bridge.
-        (Family::V4, "route_localnet", "1"),
-        // A workload must not be able to give the host routes.
-        (Family::V6, "accept_ra", "0"),
-        // Nobody else can have the bridge's address, and while it is being looked for the
-        // host cannot ask for its neighbours: the first seconds of a new port.
-        (Family::V6, "accept_dad", "0"),
-        (Family::V6, "disable_ipv6", disable_ipv6),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
-    use postern_sdk::LinkKind;
     use postern_sdk::testing::network;
+    use postern_sdk::{Family, LinkKind, Side};
 
     use super::*;
 

@@ -9,7 +9,7 @@ use crate::netns::Netns;
 
 /// Leaves the machine's namespaces: from here on the thread sees a network without
 /// links and a `/run` of its own.
-pub(super) fn separate() {
+pub(crate) fn separate() {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
         .unwrap_or_else(|error| panic!("unshare: {error}; the whole-system tests need root"));
     let none: Option<&str> = None;

@@ -10,6 +10,8 @@ use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use host::separate;
+
 use crate::api::Api;
 use crate::command::{self, Finished, binary, sh};
 use crate::daemon::Daemon;
@@ -67,7 +69,7 @@ impl World {
     fn live<R>(args: &[&str], test: impl AsyncFnOnce(&mut Self) -> R) -> R {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.unwrap_or_else(|error| panic!("tokio: {error}"));
-        host::separate();
+        separate();
         let _in_runtime = runtime.enter();
         let mut world = Self::make(args);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -283,7 +285,7 @@ mod tests {
             let thread = scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                 let _in_runtime = runtime.enter();
-                host::separate();
+                separate();
                 test(&World::make(&[]));
             });
             thread.join()

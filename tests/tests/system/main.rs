@@ -30,6 +30,8 @@ mod name_clients;
 mod names;
 mod names_outside;
 mod networks;
+mod overlay;
+mod overlay_faults;
 mod policies;
 mod policies_api;
 mod policies_counters;

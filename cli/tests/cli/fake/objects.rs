@@ -23,6 +23,11 @@ fn embedded(status: &Status) -> pb::Status {
 
 #[tonic::async_trait]
 impl NetworkService for Fake {
+    async fn list_peers(&self, _: Request<v1::ListPeersRequest>) -> Reply<v1::ListPeersResponse> {
+        let peer = v1::Peer { name: "db.blue".into(), host: "b".into(), ..v1::Peer::default() };
+        reply(v1::ListPeersResponse { peers: vec![peer], next_token: String::new() })
+    }
+
     async fn create(
         &self,
         request: Request<v1::CreateNetworkRequest>,

@@ -156,6 +156,7 @@ pub(crate) fn join_by(
     let about = Node {
         name: name.parse().unwrap(),
         underlay: "192.0.2.1".parse().unwrap(),
+        mtu: 1500,
         version: "0.1.0".to_owned(),
     };
     Cluster::join(settings, NodeId::new(id), &about).unwrap()
@@ -178,8 +179,9 @@ struct Seen {
 impl Host {
     async fn of((cluster, mut told): (Cluster, mpsc::Receiver<Notice>)) -> Self {
         let first = timeout(PATIENCE, told.recv()).await.unwrap();
-        let Some(Notice::Connected(mirror)) = first else { panic!("{first:?}") };
-        let seen = Seen { mirror: *mirror, away: false, changes: Vec::new() };
+        let Some(Notice::Connected) = first else { panic!("{first:?}") };
+        let mirror = cluster.mirror().clone();
+        let seen = Seen { mirror, away: false, changes: Vec::new() };
         Self { cluster, told, seen }
     }
 
@@ -207,22 +209,22 @@ impl Host {
         while !wanted(&self.seen) {
             let left = PATIENCE.saturating_sub(begun.elapsed());
             let notice = timeout(left, self.told.recv()).await;
-            self.seen.take(notice.expect("nothing more is told").unwrap());
+            self.seen.take(&self.cluster, notice.expect("nothing more is told").unwrap());
         }
     }
 
     /// Takes what was told already.
     pub(crate) fn drain(&mut self) {
         while let Ok(notice) = self.told.try_recv() {
-            self.seen.take(notice);
+            self.seen.take(&self.cluster, notice);
         }
     }
 }
 
 impl Seen {
-    fn take(&mut self, notice: Notice) {
+    fn take(&mut self, cluster: &Cluster, notice: Notice) {
         match notice {
-            Notice::Connected(mirror) => (self.mirror, self.away) = (*mirror, false),
+            Notice::Connected => (self.mirror, self.away) = (cluster.mirror().clone(), false),
             Notice::Away { .. } => self.away = true,
             Notice::Changed(changes) => {
                 changes.iter().for_each(|change| self.mirror.follow(change));
@@ -258,6 +260,8 @@ pub(crate) fn network(name: &str) -> Network {
         subnets: Vec::new(),
         decision: NetworkDecision::default(),
         driver_digest: String::new(),
+        vni: None,
+        blocks: Vec::new(),
     }
 }
 
@@ -288,5 +292,11 @@ pub(crate) fn peer(host: &Host, shared: &SharedNetwork, name: &str, address: &st
             decision: EndpointDecision::default(),
         }),
     };
-    Peer { node: host.cluster.node(), endpoint, sandbox }
+    Peer {
+        node: host.cluster.node(),
+        host: "host".parse().unwrap(),
+        underlay: "192.0.2.1".parse().unwrap(),
+        endpoint,
+        sandbox,
+    }
 }

@@ -44,7 +44,9 @@ impl Executor<'_> {
         if !found.is_bridge() || mark::owner(found.alias.as_deref()) != Some(bridge.owner) {
             return Err(ApplyError::Foreign { object: bridge.name.to_string() });
         }
-        let set = self.host.socket.set_bridge(found.index, bridge);
+        // With its address a link forgets its neighbours, though it is the one it has.
+        let mac = bridge.mac.filter(|mac| found.mac != Some(*mac));
+        let set = self.host.socket.set_bridge(found.index, &Bridge { mac, ..bridge.clone() });
         set.map_err(ApplyError::netlink(&bridge.name))
     }
 

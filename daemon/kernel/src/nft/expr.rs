@@ -143,8 +143,17 @@ pub(super) fn verdict(key: Expr, map: &'static str) -> Stmt {
 
 /// TCP that begins in the middle: of FIN, SYN, RST and ACK, not SYN alone.
 pub(super) fn mid_stream() -> Stmt {
+    is_not(tcp_flags(), number(0x02))
+}
+
+/// TCP that begins as it should.
+pub(super) fn begins() -> Stmt {
+    is(tcp_flags(), number(0x02))
+}
+
+fn tcp_flags() -> Expr {
     let flags = BinaryOperation::AND(field("tcp", "flags"), number(0x17));
-    is_not(Expression::BinaryOperation(Box::new(flags)), number(0x02))
+    Expression::BinaryOperation(Box::new(flags))
 }
 
 pub(super) const fn reject() -> Stmt {

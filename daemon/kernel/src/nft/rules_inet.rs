@@ -10,8 +10,9 @@ use postern_model::network::Family;
 
 use super::chain::{Chain, Hook, Rule};
 use super::expr::{
-    Expr, Stmt, accept, any_of, concat, ct, dnat, drop, field, for_the_host, goto, header, iifname,
-    is, is_not, jump, masquerade, meta, nfproto, note, number, oifname, prefix, snat, text,
+    Expr, Stmt, accept, any_of, begins, concat, ct, dnat, drop, field, for_the_host, goto, header,
+    iifname, is, is_not, jump, masquerade, meta, nfproto, note, number, oifname, prefix, snat,
+    text,
 };
 use super::rules_flows;
 use super::rules_policy::POLICY;
@@ -236,6 +237,18 @@ fn from() -> Vec<Rule> {
     rules
 }
 
+/// To an endpoint on another host, where its own policies, links and network are asked. Here
+/// only the beginner's policies had a say. Of TCP that begins in the middle it cannot be said
+/// who began it: an answer of a flow that was ended would pass as a flow of its own.
+fn elsewhere(family: Family, set: &'static str, what: Stmt) -> Rule {
+    let there = is(concat(vec![field(header(family), "daddr"), oifname()]), text(set));
+    Rule::new("decided on another host", [nfproto(family), what, there, accept()])
+}
+
+fn no_tcp() -> Stmt {
+    is_not(meta(MetaKey::L4proto), text("tcp"))
+}
+
 /// From an endpoint to another one on the same bridge.
 fn near() -> Vec<Rule> {
     // Without address resolution even a published port of a neighbour is out of reach.
@@ -245,6 +258,10 @@ fn near() -> Vec<Rule> {
         Rule::new("policies", [jump(POLICY)]),
         restricted(Family::V4),
         restricted(Family::V6),
+        elsewhere(Family::V4, "@remote4", begins()),
+        elsewhere(Family::V6, "@remote6", begins()),
+        elsewhere(Family::V4, "@remote4", no_tcp()),
+        elsewhere(Family::V6, "@remote6", no_tcp()),
         Rule::new("neighbours", [within("@neighbours"), accept()]),
         linked(Family::V4, "@link4"),
         linked(Family::V6, "@link6"),

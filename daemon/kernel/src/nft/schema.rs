@@ -140,7 +140,7 @@ const FENCE6: SetSpec = fence("fence6", &[V6]);
 /// `bridges` and `neighbours` hold pairs of one name with itself: no rule can compare
 /// the two interfaces of a packet, but `iifname . oifname` is in such a set only if they
 /// are equal, and `iifname . iifname` asks for the one alone.
-pub(super) const SETS: [SetSpec; 68] = [
+pub(super) const SETS: [SetSpec; 70] = [
     set(Table::Inet, "bridges", &[IF, IF]),
     set(Table::Inet, "neighbours", &[IF, IF]),
     set(Table::Inet, "open", &[IF]),
@@ -150,6 +150,8 @@ pub(super) const SETS: [SetSpec; 68] = [
     set(Table::Inet, "masquerade6", &[IF]),
     set(Table::Inet, "endpoint4", &[V4, IF]),
     set(Table::Inet, "endpoint6", &[V6, IF]),
+    set(Table::Inet, "remote4", &[V4, IF]),
+    set(Table::Inet, "remote6", &[V6, IF]),
     set(Table::Inet, "off-gateway4", &[V4]),
     set(Table::Inet, "off-gateway6", &[V6]),
     set(Table::Inet, "link4", &[V4, V4, PROTO, PORT]),

@@ -103,6 +103,10 @@ fn an_entry_is_replaced_and_goes_with_its_link() {
         let has = |resource: &Resource| found.iter().any(|(_, there)| there == resource);
         assert!(has(&forwarding(2, "192.0.2.3")) && !has(&forwarding(2, "192.0.2.2")));
         assert!(has(&neighbour(3, "10.1.0.2")) && !has(&neighbour(2, "10.1.0.2")));
+        // With its own address given again, a bridge would forget all of its neighbours.
+        let bridge = |filtered| Bridge { filtered, mtu: Some(1400), ..bridge(1) };
+        host.update(Resource::Bridge(bridge(false)), Resource::Bridge(bridge(true))).await.unwrap();
+        assert!(host.observe().await.iter().any(|(_, there)| *there == neighbour(3, "10.1.0.2")));
         let (from, to) = (vxlan("192.0.2.1"), Vxlan { mtu: 1380, ..vxlan("192.0.2.1") });
         host.update(Resource::Vxlan(from), Resource::Vxlan(to.clone())).await.unwrap();
         assert!(ip("link show vx-1").contains("mtu 1380"));

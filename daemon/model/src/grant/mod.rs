@@ -115,6 +115,11 @@ impl Grants {
         self.0.iter().map(|(capability, scope)| Grant(*capability, scope.clone()))
     }
 
+    /// Whether a kind of resource may be decided about at all.
+    pub fn has(&self, capability: Capability) -> bool {
+        self.0.contains_key(&capability)
+    }
+
     /// Whether a resource may be decided about.
     ///
     /// # Errors

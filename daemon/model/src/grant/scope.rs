@@ -54,7 +54,7 @@ pub(super) fn read(capability: Capability, parts: &[&str]) -> Result<Scope, Stri
         Capability::Publish => {
             parts.iter().map(|part| ports(part)).collect::<Result<_, _>>().map(Scope::Ports)
         }
-        Capability::Veth | Capability::Filter => {
+        Capability::Veth | Capability::Vxlan | Capability::Filter => {
             Err(format!("`{capability}` has no scope: grant it or not"))
         }
     }
@@ -92,7 +92,7 @@ impl Scope {
                     LinkKind::Bridge { name } => name.as_ref(),
                     LinkKind::Adopt { name } => Some(name),
                     LinkKind::Macvlan { parent, .. } => Some(parent),
-                    LinkKind::Veth { .. } => None,
+                    LinkKind::Veth { .. } | LinkKind::Vxlan { .. } => None,
                 };
                 // A link that the host names is nobody else's.
                 let fits = |name: &str| names.iter().any(|pattern| pattern.matches(name));
@@ -134,7 +134,9 @@ fn what(resource: &Desired) -> String {
         Desired::Link(link) => match &link.kind {
             LinkKind::Bridge { name: Some(name) } | LinkKind::Adopt { name } => format!("`{name}`"),
             LinkKind::Macvlan { parent, .. } => format!("`{parent}`"),
-            LinkKind::Bridge { name: None } | LinkKind::Veth { .. } => "a link".to_owned(),
+            LinkKind::Bridge { name: None } | LinkKind::Veth { .. } | LinkKind::Vxlan { .. } => {
+                "a link".to_owned()
+            }
         },
         Desired::Address { address, .. } => format!("`{address}`"),
         Desired::Route { destination, .. } => format!("`{destination}`"),

@@ -53,6 +53,7 @@ fn one_of(capability: Capability) -> Desired {
             hairpin: false,
         }),
         Capability::Macvlan => macvlan("eth1"),
+        Capability::Vxlan => link(LinkKind::Vxlan { master: "bridge".parse().unwrap() }),
         Capability::Address => Desired::Address {
             link: handle(),
             address: "10.0.0.2/24".parse().unwrap(),

@@ -164,6 +164,9 @@ pub struct Policy {
     pub created: Timestamp,
     /// What was asked for.
     pub spec: PolicySpec,
+    /// The hosts of a cluster have it in common.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// The place of a policy in the order in which policies are judged.

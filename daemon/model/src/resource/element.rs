@@ -54,6 +54,9 @@ pub enum Element {
         /// The exposed port.
         port: u16,
     },
+    /// The address of an endpoint on another host, on a bridge: what may reach it is decided
+    /// there.
+    Remote(IpAddr, IfName),
     /// A port whose sandbox is cut off.
     Quarantine(IfName),
     /// The identity of an endpoint's or a gateway's address.
@@ -194,6 +197,8 @@ impl Element {
             Self::Guard(_, _, IpAddr::V6(_)) => "guard6",
             Self::Endpoint(IpAddr::V4(_), _) => "endpoint4",
             Self::Endpoint(IpAddr::V6(_), _) => "endpoint6",
+            Self::Remote(IpAddr::V4(_), _) => "remote4",
+            Self::Remote(IpAddr::V6(_), _) => "remote6",
             Self::OffGateway(IpAddr::V4(_)) => "off-gateway4",
             Self::OffGateway(IpAddr::V6(_)) => "off-gateway6",
             Self::Link { to: IpAddr::V4(_), .. } => "link4",
@@ -306,7 +311,7 @@ impl fmt::Display for Element {
             Self::Snat(name, to) => write!(f, "{name} to {to}"),
             Self::PortMac(name, mac) => write!(f, "{name} . {mac}"),
             Self::Guard(name, mac, ip) => write!(f, "{name} . {mac} . {ip}"),
-            Self::Endpoint(ip, name) => write!(f, "{ip} . {name}"),
+            Self::Endpoint(ip, name) | Self::Remote(ip, name) => write!(f, "{ip} . {name}"),
             Self::OffGateway(ip) | Self::Policed(_, ip) | Self::Isolated(_, ip) => {
                 write!(f, "{ip}")
             }

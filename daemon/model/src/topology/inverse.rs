@@ -28,6 +28,8 @@ impl Topology {
             Put::SandboxGone(id) => vec![self.sandbox_before(*id)],
             Put::Endpoint(new) => vec![self.endpoint_before(new.id)],
             Put::EndpointGone(id) => vec![self.endpoint_before(*id)],
+            Put::Peer(new) => vec![self.peer_before(new.peer.id())],
+            Put::PeerGone(id) => vec![self.peer_before(*id)],
             Put::Policy(new) => vec![self.policy_before(new.id)],
             Put::PolicyGone(id) => vec![self.policy_before(*id)],
             Put::Driver(new) => vec![self.driver_before(&new.name)],
@@ -48,6 +50,11 @@ impl Topology {
     fn endpoint_before(&self, id: EndpointId) -> Put {
         let old = self.endpoint(id).cloned().map(Box::new);
         old.map_or(Put::EndpointGone(id), Put::Endpoint)
+    }
+
+    fn peer_before(&self, id: EndpointId) -> Put {
+        let old = self.peers.get(id).cloned().map(Box::new);
+        old.map_or(Put::PeerGone(id), Put::Peer)
     }
 
     fn policy_before(&self, id: PolicyId) -> Put {

@@ -192,7 +192,12 @@ impl Compiler {
                 Put::Endpoint(endpoint) => {
                     dirty.endpoints.insert(endpoint.id);
                 }
-                Put::EndpointGone(id) => {
+                Put::Peer(remote) => {
+                    // What else its host tells of its sandbox holds for its other endpoints.
+                    let of_sandbox = topology.peers().of_sandbox(remote.peer.sandbox.id);
+                    dirty.endpoints.extend(of_sandbox.map(|remote| remote.peer.id()));
+                }
+                Put::EndpointGone(id) | Put::PeerGone(id) => {
                     gone.insert(*id);
                 }
                 Put::Policy(policy) => self.put_policy(policy, &mut dirty),
@@ -230,6 +235,7 @@ impl Compiler {
         }
         self.networks.insert(id, labels);
         dirty.endpoints.extend(topology.endpoints_of_network(id).map(|endpoint| endpoint.id));
+        dirty.endpoints.extend(topology.peers().of_network(id).map(|remote| remote.peer.id()));
         // Identities keep their numbers, but other peers stand for them now.
         let own: Vec<Identity> = self.identities.of(|class| class.network() == Some(id)).collect();
         for identity in own {
@@ -370,7 +376,7 @@ impl Compiler {
         self.reclass(id, delta);
         let Some(member) = self.members.get(&id) else { return };
         let elements = elements::of(self, member);
-        let audited = self.audits(member);
+        let audited = !member.remote && self.audits(member);
         let Some(member) = self.members.get_mut(&id) else { return };
         // One that is new has no flows yet.
         let known = !member.elements.is_empty();

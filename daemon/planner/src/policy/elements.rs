@@ -37,6 +37,9 @@ pub(super) fn of(compiler: &Compiler, member: &Member) -> BTreeSet<Element> {
     let mut elements = BTreeSet::new();
     for (address, identity) in &member.identities {
         elements.insert(Element::Identity(*address, *identity));
+        if member.remote {
+            continue;
+        }
         for direction in Direction::ALL {
             let lines = lines(compiler, member, (*address, direction), CarriedOut::Enforced);
             if !lines.policed {

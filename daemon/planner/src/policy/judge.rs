@@ -174,7 +174,7 @@ impl Compiler {
     fn default(&self, topology: &Topology, flow: &Flow, linked: bool) -> Default {
         let end = |party: Party| {
             let address = party.address()?;
-            let endpoint = topology.endpoint(*self.by_address.get(&address)?)?;
+            let endpoint = topology.any_endpoint(*self.by_address.get(&address)?)?;
             Some((endpoint, topology.network(endpoint.network)?))
         };
         if self.is_listed(topology, flow) == Some(false) && !self.is_host(flow.from) {
@@ -253,7 +253,7 @@ impl Compiler {
             return None;
         }
         let (from, to) = flow.from.address().zip(flow.to.address())?;
-        let endpoint = topology.endpoint(*self.by_address.get(&to)?)?;
+        let endpoint = topology.any_endpoint(*self.by_address.get(&to)?)?;
         let protocol = Protocol::from_number(flow.what.protocol)?;
         let of_port = || {
             endpoint.spec.published.iter().filter(|entry| {
@@ -275,8 +275,8 @@ impl Compiler {
 /// Whether a link of the beginner's sandbox opens the port.
 fn is_linked(topology: &Topology, compiler: &Compiler, flow: &Flow) -> bool {
     let Some((from, to)) = flow.from.address().zip(flow.to.address()) else { return false };
-    let endpoint = |ip: &IpAddr| topology.endpoint(*compiler.by_address.get(ip)?);
-    let sandbox = |e: &Endpoint| topology.sandbox(e.sandbox()?);
+    let endpoint = |ip: &IpAddr| topology.any_endpoint(*compiler.by_address.get(ip)?);
+    let sandbox = |e: &Endpoint| topology.any_sandbox(e.sandbox()?);
     let Some(sandbox) = endpoint(&from).and_then(sandbox) else { return false };
     if sandbox.spec.links.is_empty() {
         return false;

@@ -21,6 +21,8 @@ use super::relevance::Relevance;
 pub(super) struct Member {
     pub(super) name: Name,
     pub(super) network: NetworkId,
+    /// Its own policies are carried out on another host.
+    pub(super) remote: bool,
     pub(super) labels: Labels,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) ports: Vec<NamedPort>,
@@ -46,6 +48,7 @@ impl Member {
         Self {
             name: endpoint.name.clone(),
             network: endpoint.network,
+            remote: topology.endpoint(endpoint.id).is_none(),
             labels: topology.labels_of(endpoint),
             addresses: endpoint.addresses.iter().map(IpNetwork::ip).collect(),
             ports: named.collect(),
@@ -86,7 +89,7 @@ impl Compiler {
     ) {
         let old = self.members.remove(&id);
         self.beyond.remove(&id);
-        let joined = topology.endpoint(id).filter(|endpoint| endpoint.attachment.is_some());
+        let joined = topology.any_endpoint(id).filter(|endpoint| endpoint.attachment.is_some());
         if let Some(endpoint) = joined.filter(|endpoint| endpoint.is_macvlan()) {
             self.beyond.insert(id, Member::of(topology, endpoint));
         }

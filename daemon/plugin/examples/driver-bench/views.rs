@@ -29,6 +29,7 @@ fn network() -> Result<NetworkView, Box<dyn Error>> {
         icc: true,
         mtu: 1500,
         mac: "02:00:5e:00:53:01".parse()?,
+        tunnel: None,
         labels: Labels::new(),
         options: Labels::new(),
         state: Vec::new(),

@@ -3,8 +3,8 @@ use std::time::Instant;
 use postern_driver_bridge::Bridge;
 use postern_driver_host::Host;
 use postern_driver_null::Null;
-use postern_model::decision::{Desired, LinkKind, Side};
-use postern_model::driver::{Attach, Capability};
+use postern_model::decision::{Desired, LinkKind, Reach, Side};
+use postern_model::driver::{Attach, Capability, NetworkView, PeerView, TunnelView};
 use postern_model::network::Family;
 use postern_sdk::Driver;
 use tempfile::TempDir;
@@ -49,6 +49,7 @@ fn sdk_network(options: &[(&str, &str)]) -> postern_sdk::NetworkView {
         icc: true,
         mtu: 1500,
         mac: "02:00:5e:00:53:01".into(),
+        tunnel: None,
         labels: entries(&[("team", "a")]),
         options: entries(options),
         state: vec![1, 2, 3],
@@ -114,8 +115,9 @@ fn what_they_are() {
     let (_state, host) = host();
     let infos = host.list();
     let names: Vec<&str> = infos.iter().map(|info| info.manifest.name.as_str()).collect();
-    assert_eq!(names, ["bridge", "host", "null"]);
-    let [bridge, shared, null] = &infos[..] else { panic!("three drivers") };
+    assert_eq!(names, ["bridge", "host", "null", "overlay"]);
+    let [bridge, shared, null, overlay] = &infos[..] else { panic!("four drivers") };
+    assert!(overlay.multi_host && [bridge, shared, null].iter().all(|info| !info.multi_host));
     assert!(bridge.manifest.addressing && bridge.built_in);
     assert!(bridge.granted.missing(&bridge.manifest.capabilities).is_empty());
     assert!(bridge.granted.missing(&[Capability::Route].into()).contains(&Capability::Route));
@@ -146,6 +148,41 @@ fn the_answer_is_in_the_model_s_words() {
         side: Side::Sandbox,
     }));
     assert_eq!(decision.gateways.len(), 2);
+}
+
+#[test]
+fn what_reaches_a_peer_is_in_the_model_s_words() {
+    let (_state, host) = host();
+    let overlay = host.driver("overlay").unwrap();
+    let tunnel = TunnelView { vni: 4096.try_into().unwrap(), local: "192.0.2.1".parse().unwrap() };
+    let network = NetworkView { tunnel: Some(tunnel), ..network(&[]) };
+    let decision = overlay.network(&context(), &network).unwrap();
+    let is_tunnel = |desired: &Desired| matches!(desired, Desired::Link(link) if matches!(link.kind, LinkKind::Vxlan { .. }));
+    assert!(decision.resources.iter().any(is_tunnel));
+    let peer = PeerView {
+        id: "p".into(),
+        name: "db.blue".into(),
+        addresses: vec!["10.1.0.3/24".parse().unwrap()],
+        mac: "02:00:5e:00:53:03".parse().unwrap(),
+        host: "192.0.2.2".parse().unwrap(),
+    };
+    let decision = overlay.peer(&context(), &network, &peer).unwrap();
+    assert_eq!(
+        decision.resources,
+        [
+            Reach::Forwarding { link: "tunnel".parse().unwrap(), mac: peer.mac, to: peer.host },
+            Reach::Neighbour {
+                link: "bridge".parse().unwrap(),
+                address: "10.1.0.3".parse().unwrap(),
+                mac: peer.mac,
+            },
+        ]
+    );
+    // One that is not of the second world has no answer, and is not to blame.
+    let bridge = host.driver("bridge").unwrap();
+    let answer = bridge.peer(&context(), &network, &peer);
+    assert!(matches!(answer, Err(CallError::Host { .. })), "{answer:?}");
+    assert!(bridge.rest().is_none());
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub(crate) fn network(options: &[(&str, &str)]) -> NetworkView {
         icc: true,
         mtu: 1500,
         mac: "02:00:5e:00:53:01".parse().unwrap(),
+        tunnel: None,
         labels: Labels::from([("team".into(), "a".into())]),
         options: options.iter().map(|&(key, value)| (key.into(), value.into())).collect(),
         state: vec![1, 2, 3],

@@ -2,7 +2,7 @@
 
 use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wit_parser::{PackageId, Resolve};
 
 use crate::built_in;
 
@@ -142,9 +142,15 @@ pub(crate) fn typed_by(text: &str, wit: &str) -> Vec<u8> {
     let mut module = wat::parse_str(text).unwrap();
     let mut resolve = Resolve::default();
     let package = resolve.push_source("test.wit", wit).unwrap();
-    let world = resolve.select_world(&[package], None).unwrap();
+    let world = resolve.select_world(&[package], only_or_usual(&resolve, package)).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     module
+}
+
+/// Of a contract with several worlds the one that most drivers are of.
+fn only_or_usual(resolve: &Resolve, package: PackageId) -> Option<&'static str> {
+    let worlds = &resolve.packages[package].worlds;
+    (worlds.len() > 1).then_some("network-driver")
 }
 
 /// The section in which the SDK puts the contract.

@@ -45,6 +45,8 @@ pub(super) struct SandboxFacts {
     pub(super) name: Box<str>,
     /// What its endpoints are called by, in lower case.
     pub(super) names: Vec<Box<str>>,
+    /// It is on another host.
+    pub(super) remote: bool,
     /// It is told nothing.
     pub(super) quarantined: bool,
     pub(super) servers: Vec<SocketAddr>,
@@ -69,6 +71,7 @@ impl SandboxFacts {
         Self {
             name: sandbox.name.as_str().into(),
             names,
+            remote: false,
             quarantined: sandbox.quarantined,
             servers: sandbox.spec.dns.servers.clone(),
             hosts,

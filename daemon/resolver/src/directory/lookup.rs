@@ -166,7 +166,11 @@ impl Directory {
     /// The endpoints of the sandbox that a link leads to, on networks of the linking one.
     fn linked<'a>(&'a self, seat: &'a Seat, source: &str) -> impl Iterator<Item = &'a Member> {
         let sources = self.sandbox_names.get(source).filter_map(|id| self.sandboxes.get(id));
-        let members = sources.flat_map(|source| &source.endpoints);
+        // One of this host goes before those of others, of which the oldest comes first.
+        let remote = |seat: &&Seat| seat.facts.as_ref().is_some_and(|facts| facts.remote);
+        let joined = sources.filter(|source| !source.endpoints.is_empty());
+        let source = joined.min_by_key(remote);
+        let members = source.into_iter().flat_map(|source| &source.endpoints);
         let members = members.filter_map(|id: &EndpointId| self.members.get(id));
         members.filter(|m| !m.addresses.is_empty() && seat.networks.contains(&m.network))
     }

@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use hickory_proto::rr::Name;
+use postern_model::cluster::Peer;
 use postern_model::endpoint::{Attachment, Endpoint};
 use postern_model::id::{EndpointId, NetworkId, SandboxId};
 use postern_model::network::Network;
@@ -66,6 +67,8 @@ impl Directory {
             Put::SandboxGone(id) => self.set_sandbox(*id, None),
             Put::Endpoint(endpoint) => self.put_endpoint(endpoint),
             Put::EndpointGone(id) => self.remove_endpoint(*id),
+            Put::Peer(remote) => self.put_peer(&remote.peer),
+            Put::PeerGone(id) => self.remove_peer(*id),
             Put::Policy(_)
             | Put::Driver(_)
             | Put::DriverGone(_)
@@ -115,6 +118,27 @@ impl Directory {
 
     fn put_sandbox(&mut self, sandbox: &Sandbox) {
         self.set_sandbox(sandbox.id, Some(SandboxFacts::of(sandbox)));
+    }
+
+    /// An endpoint on another host, which comes and goes with what is known of its sandbox.
+    fn put_peer(&mut self, peer: &Peer) {
+        self.remove_endpoint(peer.id());
+        let facts = SandboxFacts { remote: true, ..SandboxFacts::of(&peer.sandbox) };
+        self.set_sandbox(peer.sandbox.id, Some(facts));
+        if let Some(attachment) = &peer.endpoint.attachment {
+            self.join(&peer.endpoint, attachment);
+        }
+    }
+
+    fn remove_peer(&mut self, id: EndpointId) {
+        let Some(sandbox) = self.members.get(&id).map(|member| member.sandbox) else { return };
+        self.remove_endpoint(id);
+        let left = |seat: &Seat| {
+            seat.endpoints.is_empty() && seat.facts.as_ref().is_some_and(|facts| facts.remote)
+        };
+        if self.sandboxes.get(&sandbox).is_some_and(left) {
+            self.set_sandbox(sandbox, None);
+        }
     }
 
     fn set_sandbox(&mut self, id: SandboxId, facts: Option<SandboxFacts>) {

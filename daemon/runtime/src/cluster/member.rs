@@ -1,67 +1,86 @@
 //! A member, and what it was told last.
 
-use std::fs;
-use std::io;
-use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use postern_cluster::layout::Layout;
-use postern_cluster::mirror::Mirror;
+use ipnetwork::IpNetwork;
+use postern_cluster::ClusterError;
+use postern_cluster::block::Block;
+use postern_cluster::mirror::Change;
 use postern_cluster::session::{Cluster, Notice};
-use postern_cluster::settings::{Settings, Tls};
-use postern_cluster::{ClusterError, SettingsError};
-use postern_model::cluster::{Node, NodeId};
+use postern_model::cluster::{Node, NodeId, Peer, SharedNetwork};
+use postern_model::decision::NetworkDecision;
+use postern_model::endpoint::Endpoint;
+use postern_model::event::ObjectKind;
+use postern_model::id::{EndpointId, NetworkId};
 use postern_model::name::Name;
+use postern_model::network::{Network, Subnet};
+use postern_model::policy::Policy;
+use postern_model::refusal::Refusal;
+use postern_model::sandbox::Sandbox;
 use postern_model::time::Timestamp;
 use postern_server::ClusterFacts;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
+use super::News;
+use super::place::{JoinError, etcd, node_name, underlay};
+use super::refusal::refusal;
 use crate::settings::ClusterSettings;
-
-/// Where the kernel has the host's name.
-const HOST_NAME: &str = "/proc/sys/kernel/hostname";
-
-/// A host cannot be of the cluster it is to be of.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum JoinError {
-    /// A file of its credentials cannot be read.
-    #[error("cannot read {path}")]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Nobody says by which address others reach it.
-    #[error("cluster-underlay: the address from which etcd is reached cannot be found out")]
-    Underlay(#[source] io::Error),
-    /// The host's name is no name.
-    #[error("cluster-node-name: the host's name `{0}` will not do")]
-    NodeName(String),
-    /// The settings do not go together.
-    #[error("cluster-endpoints: etcd cannot be used")]
-    Settings(#[source] SettingsError),
-    /// It cannot be joined.
-    #[error("the cluster cannot be joined")]
-    Cluster(#[source] ClusterError),
-}
 
 /// This host as one of a cluster.
 pub(crate) struct Membership {
     cluster: Cluster,
     name: Name,
-    known: Arc<Mutex<Known>>,
+    about: Node,
+    known: Arc<Known>,
+    /// The network of each endpoint that others are told of.
+    published: Mutex<HashMap<EndpointId, NetworkId>>,
 }
 
-/// What was told last.
+/// What was told last, and not looked at yet.
 struct Known {
-    mirror: Mirror,
+    contact: Mutex<Contact>,
+    news: Mutex<News>,
+    wake: Notify,
+    /// What of it this host cannot follow, in words.
+    unfollowed: Mutex<Vec<String>>,
+}
+
+/// Whether etcd is reached.
+struct Contact {
     connected: bool,
     /// Why it is not.
     why: String,
     since: Timestamp,
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Collects news for whoever looks at them. It waits for nobody: the mirror goes on while
+/// what is new of it is being carried out.
+async fn collect(mut told: mpsc::Receiver<Notice>, known: Arc<Known>) {
+    while let Some(notice) = told.recv().await {
+        match notice {
+            Notice::Connected => {
+                let since = SystemTime::now().into();
+                *lock(&known.contact) = Contact { connected: true, why: String::new(), since };
+                lock(&known.news).all = true;
+            }
+            Notice::Changed(changes) => {
+                let mut news = lock(&known.news);
+                changes.into_iter().for_each(|change| news.add(change));
+            }
+            Notice::Away { why } => {
+                let since = SystemTime::now().into();
+                *lock(&known.contact) = Contact { connected: false, why, since };
+            }
+        }
+        known.wake.notify_one();
+    }
 }
 
 impl Membership {
@@ -71,128 +90,249 @@ impl Membership {
         etcd(settings).map(drop)
     }
 
+    /// The address by which others reach this host.
+    pub(crate) fn underlay_of(settings: &ClusterSettings) -> Result<IpAddr, JoinError> {
+        underlay(settings)
+    }
+
     /// Joins, now or whenever etcd is reached: where it is not, nothing waits for it. Must be
-    /// called within a tokio runtime.
-    pub(crate) fn join(settings: &ClusterSettings, identity: u64) -> Result<Self, JoinError> {
+    /// called within a tokio runtime. `underlay` is the address by which others reach this
+    /// host, with the MTU there.
+    pub(crate) fn join(
+        settings: &ClusterSettings,
+        identity: u64,
+        (underlay, mtu): (IpAddr, Option<u32>),
+    ) -> Result<Self, JoinError> {
         let about = Node {
             name: node_name(settings)?,
-            underlay: underlay(settings)?,
+            underlay,
+            mtu: mtu.ok_or(JoinError::NoLink(underlay))?,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let etcd = etcd(settings)?;
+        let etcd = etcd(settings)?.with_vnis(settings.vnis);
         let (cluster, told) =
             Cluster::join(etcd, NodeId::new(identity), &about).map_err(JoinError::Cluster)?;
-        let known = Known {
-            mirror: Mirror::new(Layout::of(&settings.name)),
+        let contact = Contact {
             connected: false,
             why: "not reached yet".to_owned(),
             since: SystemTime::now().into(),
         };
-        let known = Arc::new(Mutex::new(known));
-        tokio::spawn(follow(told, Arc::clone(&known)));
-        Ok(Self { cluster, name: settings.name.clone(), known })
+        let known = Arc::new(Known {
+            contact: Mutex::new(contact),
+            news: Mutex::default(),
+            wake: Notify::new(),
+            unfollowed: Mutex::default(),
+        });
+        tokio::spawn(collect(told, Arc::clone(&known)));
+        let published = Mutex::default();
+        Ok(Self { cluster, name: settings.name.clone(), about, known, published })
     }
 
     /// What is known of it.
     pub(crate) fn facts(&self) -> ClusterFacts {
-        let known = lock(&self.known);
-        let nodes = known.mirror.nodes().iter().map(|(id, node)| (*id, node.clone()));
+        let mirror = self.cluster.mirror();
+        let nodes = mirror.nodes().iter().map(|(id, node)| (*id, node.clone())).collect();
+        let unreadable = mirror.unreadable().len();
+        drop(mirror);
+        let contact = lock(&self.known.contact);
         ClusterFacts {
             name: self.name.clone(),
             own: self.cluster.node(),
-            connected: known.connected,
-            why: known.why.clone(),
-            since: known.since,
-            nodes: nodes.collect(),
-            unreadable: known.mirror.unreadable().len(),
+            connected: contact.connected,
+            why: contact.why.clone(),
+            since: contact.since,
+            nodes,
+            unreadable,
+            unfollowed: lock(&self.known.unfollowed).clone(),
         }
     }
-}
 
-fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
-    known.lock().unwrap_or_else(PoisonError::into_inner)
-}
+    /// Notes what cannot be followed, for whoever looks.
+    pub(crate) fn note_unfollowed(&self, unfollowed: Vec<String>) {
+        *lock(&self.known.unfollowed) = unfollowed;
+    }
 
-async fn follow(mut told: mpsc::Receiver<Notice>, known: Arc<Mutex<Known>>) {
-    while let Some(notice) = told.recv().await {
-        let mut known = lock(&known);
-        match notice {
-            Notice::Connected(mirror) => {
-                known.mirror = *mirror;
-                known.connected = true;
-                known.why.clear();
-                known.since = SystemTime::now().into();
-            }
-            Notice::Changed(changes) => {
-                changes.iter().for_each(|change| known.mirror.follow(change));
-            }
-            Notice::Away { why } => {
-                known.connected = false;
-                known.why = why;
-                known.since = SystemTime::now().into();
-            }
+    /// This host.
+    pub(crate) fn node(&self) -> NodeId {
+        self.cluster.node()
+    }
+
+    /// What it says of itself.
+    pub(crate) const fn about(&self) -> &Node {
+        &self.about
+    }
+
+    /// Whether what needs agreement can be begun.
+    pub(crate) fn check_reached(&self) -> Result<(), Refusal> {
+        self.cluster.check().map_err(refusal)
+    }
+
+    /// Waits for news, and takes them.
+    pub(crate) async fn next(&self) -> News {
+        self.known.wake.notified().await;
+        std::mem::take(&mut *lock(&self.known.news))
+    }
+
+    /// A network as the cluster has it.
+    pub(crate) fn network(&self, id: NetworkId) -> Option<SharedNetwork> {
+        self.cluster.mirror().networks().get(&id).cloned()
+    }
+
+    /// Every network of the cluster.
+    pub(crate) fn networks(&self) -> Vec<SharedNetwork> {
+        self.cluster.mirror().networks().values().cloned().collect()
+    }
+
+    /// An endpoint of another host.
+    pub(crate) fn peer(&self, network: NetworkId, id: EndpointId) -> Option<Peer> {
+        let mirror = self.cluster.mirror();
+        mirror.endpoint(network, id).filter(|peer| peer.node != self.node()).cloned()
+    }
+
+    /// The endpoints of other hosts on a network.
+    pub(crate) fn peers_of(&self, network: NetworkId) -> Vec<EndpointId> {
+        let mirror = self.cluster.mirror();
+        let of_others = mirror.endpoints_of(network).filter(|peer| peer.node != self.node());
+        of_others.map(Peer::id).collect()
+    }
+
+    /// The blocks of a network that are this host's.
+    pub(crate) fn own_blocks(&self, network: NetworkId) -> Vec<IpNetwork> {
+        let mirror = self.cluster.mirror();
+        mirror.blocks_of(network, self.node()).map(|block| block.prefix()).collect()
+    }
+
+    /// A policy as the cluster has it.
+    pub(crate) fn policy(&self, name: &Name) -> Option<Policy> {
+        self.cluster.mirror().policies().get(name).cloned()
+    }
+
+    /// The names of the cluster's policies.
+    pub(crate) fn policy_names(&self) -> Vec<Name> {
+        self.cluster.mirror().policies().keys().cloned().collect()
+    }
+
+    /// The addresses of hosts in the underlay.
+    pub(crate) fn underlays(&self) -> Vec<IpAddr> {
+        let mirror = self.cluster.mirror();
+        let others = mirror.nodes().values().map(|node| node.underlay);
+        others.chain([self.about.underlay]).collect()
+    }
+
+    /// Bytes that a frame of a network has between hosts: what is left of the smallest MTU
+    /// in the underlay (RFC 7348 §4.3: 50 bytes of headers by IPv4, 70 by IPv6).
+    pub(crate) fn mtu(&self) -> u32 {
+        let mirror = self.cluster.mirror();
+        let others = mirror.nodes().values().map(|node| node.mtu);
+        let least = others.chain([self.about.mtu]).min().unwrap_or(self.about.mtu);
+        least.saturating_sub(if self.about.underlay.is_ipv4() { 50 } else { 70 })
+    }
+
+    /// Has an endpoint of this host told to the others, now or whenever etcd is reached.
+    pub(crate) fn publish(&self, endpoint: Endpoint, sandbox: Sandbox) {
+        let Node { name, underlay, .. } = self.about.clone();
+        let peer = Peer { node: self.node(), host: name, underlay, endpoint, sandbox };
+        lock(&self.published).insert(peer.id(), peer.network());
+        if let Err(error) = self.cluster.publish(&peer) {
+            tracing::error!(%error, endpoint = %peer.id(), "an endpoint is not told to others");
         }
     }
-}
 
-fn etcd(settings: &ClusterSettings) -> Result<Settings, JoinError> {
-    let etcd = Settings::new(settings.endpoints.clone(), settings.name.clone(), settings.lease);
-    let mut etcd = etcd.map_err(JoinError::Settings)?;
-    if let Some(ca) = &settings.ca {
-        let identity = settings.identity.as_ref();
-        let identity =
-            identity.map(|(certificate, key)| Ok((read(certificate)?, read(key)?))).transpose()?;
-        etcd = etcd.with_tls(Tls { ca: read(ca)?, identity });
-    }
-    if let Some((user, file)) = &settings.user {
-        let password = String::from_utf8_lossy(&read(file)?).trim_end().to_owned();
-        etcd = etcd.with_user(user.clone(), password);
-    }
-    Ok(etcd)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, JoinError> {
-    fs::read(path).map_err(|source| JoinError::File { path: path.to_owned(), source })
-}
-
-fn node_name(settings: &ClusterSettings) -> Result<Name, JoinError> {
-    if let Some(name) = &settings.node_name {
-        return Ok(name.clone());
-    }
-    let host = read(Path::new(HOST_NAME))?;
-    let host = String::from_utf8_lossy(&host).trim().to_owned();
-    let label = host.split('.').next().unwrap_or_default();
-    label.parse().map_err(|_| JoinError::NodeName(host.clone()))
-}
-
-/// The address from which etcd is reached, as the kernel's routes have it: nothing is sent.
-fn underlay(settings: &ClusterSettings) -> Result<IpAddr, JoinError> {
-    if let Some(underlay) = settings.underlay {
-        return Ok(underlay);
-    }
-    let mut refused = io::Error::from(io::ErrorKind::InvalidInput);
-    for endpoint in &settings.endpoints {
-        let there = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, rest)| rest);
-        match from_where(there) {
-            Ok(address) => return Ok(address),
-            Err(error) => refused = error,
+    /// Takes an endpoint back, if others were told of it.
+    pub(crate) fn retract(&self, id: EndpointId) {
+        if let Some(network) = lock(&self.published).remove(&id) {
+            self.cluster.retract(network, id);
         }
     }
-    Err(JoinError::Underlay(refused))
-}
 
-fn from_where(there: &str) -> io::Result<IpAddr> {
-    let mut refused = io::Error::from(io::ErrorKind::NotFound);
-    for to in there.to_socket_addrs()? {
-        let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let reached = UdpSocket::bind(any).and_then(|socket| {
-            socket.connect(to)?;
-            socket.local_addr()
+    /// Has a network be the cluster's.
+    pub(crate) async fn claim_network(&self, network: &Network) -> Result<SharedNetwork, Refusal> {
+        let claimed = self.cluster.claim_network(shared_form(network)).await;
+        claimed.map_err(of_network(network))
+    }
+
+    /// Changes a network for all hosts.
+    pub(crate) async fn change_network(&self, network: &Network) -> Result<(), Refusal> {
+        let Some(from) = self.network(network.id) else {
+            return Err(of_network(network)(ClusterError::Changed(network.id)));
+        };
+        let to = SharedNetwork { network: shared_form(network), ..from.clone() };
+        let changed = self.cluster.change_network(&from, &to).await;
+        changed.map_err(of_network(network))
+    }
+
+    /// Has a network be nobody's any more.
+    pub(crate) async fn release_network(&self, network: &Network) -> Result<(), Refusal> {
+        let Some(vni) = network.vni else { return Ok(()) };
+        let shared =
+            SharedNetwork { network: shared_form(network), vni, origin: self.cluster.node() };
+        let released = self.cluster.release_network(&shared).await;
+        released.map_err(of_network(network))
+    }
+
+    /// Takes a block of a network's subnet, that of an address if one is wanted.
+    pub(crate) async fn take_block(
+        &self,
+        network: &Network,
+        subnet: &Subnet,
+        wanted: Option<IpAddr>,
+    ) -> Result<IpNetwork, Refusal> {
+        let block = wanted.and_then(|address| Block::of(subnet.subnet, address));
+        let place = (subnet.subnet, subnet.range);
+        let taken = self.cluster.take_block(network.id, place, block).await;
+        let taken = taken.map_err(|error| match (&error, wanted) {
+            (ClusterError::BlockTaken { .. }, Some(address)) => {
+                let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
+                refusal(error).at(format!("spec.{family}_address"))
+            }
+            _ => refusal(error),
         });
-        match reached {
-            Ok(from) => return Ok(from.ip()),
-            Err(error) => refused = error,
+        taken.map(|block| block.prefix())
+    }
+
+    /// Puts a policy in the place of the one that the cluster has, if it has one.
+    pub(crate) async fn put_policy(&self, policy: &Policy) -> Result<(), Refusal> {
+        let from = self.policy(&policy.name);
+        let to = Policy { revision: 0, shared: true, ..policy.clone() };
+        self.cluster.put_policy(from.as_ref(), &to).await.map_err(refusal)
+    }
+
+    /// Deletes a policy for all hosts. That it is gone already is no error.
+    pub(crate) async fn delete_policy(&self, name: &Name) -> Result<(), Refusal> {
+        match self.policy(name) {
+            Some(policy) => self.cluster.delete_policy(&policy).await.map_err(refusal),
+            None => self.cluster.check().map_err(refusal),
         }
     }
-    Err(refused)
+}
+
+impl News {
+    fn add(&mut self, change: Change) {
+        match change {
+            Change::Node(..) | Change::NodeGone(_) | Change::BlockGone(..) => {}
+            Change::Network(shared) => drop(self.networks.insert(shared.network.id)),
+            Change::NetworkGone(id) | Change::Block(id, ..) => drop(self.networks.insert(id)),
+            Change::Endpoint(peer) => drop(self.endpoints.insert((peer.network(), peer.id()))),
+            Change::EndpointGone(network, id) => drop(self.endpoints.insert((network, id))),
+            Change::Policy(policy) => drop(self.policies.insert(policy.name)),
+            Change::PolicyGone(name) => drop(self.policies.insert(name)),
+        }
+    }
+}
+
+/// A network without what each host decides for itself.
+fn shared_form(network: &Network) -> Network {
+    Network {
+        revision: 0,
+        decision: NetworkDecision::default(),
+        driver_digest: String::new(),
+        vni: None,
+        blocks: Vec::new(),
+        ..network.clone()
+    }
+}
+
+fn of_network(network: &Network) -> impl FnOnce(ClusterError) -> Refusal {
+    let name = network.name.to_string();
+    move |error| refusal(error).about(ObjectKind::Network, name)
 }

@@ -1,8 +1,11 @@
 //! Asking a driver: what it is shown, and the admission of what it answers.
 
+use std::net::IpAddr;
+
 use postern_kernel::Kernel;
-use postern_model::decision::{Desired, EndpointDecision, LinkKind, NetworkDecision};
-use postern_model::driver::{Context, EndpointView, NetworkView, SubnetView};
+use postern_model::cluster::{Peer, Vni};
+use postern_model::decision::{Desired, EndpointDecision, LinkKind, NetworkDecision, PeerDecision};
+use postern_model::driver::{Context, EndpointView, NetworkView, PeerView, SubnetView, TunnelView};
 use postern_model::id::NetworkId;
 use postern_model::mac::MacAddr;
 use postern_model::name::IfName;
@@ -10,7 +13,7 @@ use postern_model::network::{Network, NetworkSpec, Subnet};
 use postern_model::port::PortBinding;
 use postern_model::refusal::Refusal;
 use postern_model::resource::Owner;
-use postern_planner::admission::{NamedLink, admit_endpoint, admit_network};
+use postern_planner::admission::{Admitted, NamedLink, admit_endpoint, admit_network, admit_peer};
 use postern_planner::names;
 use postern_plugin::LoadedDriver;
 
@@ -26,6 +29,7 @@ pub(super) struct NetworkDraft<'a> {
     pub(super) spec: &'a NetworkSpec,
     pub(super) subnets: &'a [Subnet],
     pub(super) state: &'a [u8],
+    pub(super) vni: Option<Vni>,
 }
 
 impl<'a> NetworkDraft<'a> {
@@ -36,10 +40,11 @@ impl<'a> NetworkDraft<'a> {
             spec: &network.spec,
             subnets: &network.subnets,
             state: &network.decision.state,
+            vni: network.vni,
         }
     }
 
-    fn view(&self, default_mtu: u32) -> NetworkView {
+    fn view(&self, default_mtu: u32, underlay: Option<IpAddr>) -> NetworkView {
         let subnet = |s: &Subnet| SubnetView { subnet: s.subnet, gateway: s.gateway };
         NetworkView {
             id: self.id.to_string(),
@@ -51,6 +56,7 @@ impl<'a> NetworkDraft<'a> {
             // Pinned: a bridge without a MAC of its own takes its lowest port's, and
             // every neighbour would learn the gateway anew when that port goes.
             mac: bridge_mac(self.id),
+            tunnel: self.vni.zip(underlay).map(|(vni, local)| TunnelView { vni, local }),
             labels: self.spec.labels.clone(),
             options: self.spec.options.clone(),
             state: self.state.to_vec(),
@@ -87,6 +93,33 @@ pub(super) struct AdoptedBridge {
 }
 
 impl<K: Kernel> Core<K> {
+    /// The address by which other hosts reach this one; none where it is alone.
+    pub(super) fn underlay(&self) -> Option<IpAddr> {
+        self.membership.as_ref().map(|membership| membership.about().underlay)
+    }
+
+    /// Asks a driver what reaches an endpoint on another host, and admits it.
+    pub(super) fn ask_for_peer(
+        &self,
+        driver: &LoadedDriver,
+        network: &Network,
+        peer: &Peer,
+    ) -> Result<PeerDecision, Refusal> {
+        let network_view = NetworkDraft::of(network).view(self.options.mtu, self.underlay());
+        let view = PeerView {
+            id: peer.id().to_string(),
+            name: peer.endpoint.name.to_string(),
+            addresses: peer.endpoint.addresses.clone(),
+            mac: peer.endpoint.mac,
+            host: peer.underlay,
+        };
+        let info = driver.info();
+        let decision = elsewhere(|| driver.peer(&context(None), &network_view, &view))
+            .map_err(|error| outcome::of_call(info.manifest.name.as_str(), &error))?;
+        let admitted = admit_peer(decision, &info.granted, &network.decision, &view);
+        admitted.map(Admitted::into_inner).map_err(|r| outcome::of_rejections(driver, r))
+    }
+
     /// Asks a driver what a network needs, and admits it.
     pub(super) async fn ask_network(
         &self,
@@ -94,7 +127,7 @@ impl<K: Kernel> Core<K> {
         draft: &NetworkDraft<'_>,
         request_id: Option<&str>,
     ) -> Result<(NetworkDecision, AdoptedBridge), Refusal> {
-        let view = draft.view(self.options.mtu);
+        let view = draft.view(self.options.mtu, self.underlay());
         let info = driver.info();
         let mut decision = elsewhere(|| driver.network(&context(request_id), &view))
             .map_err(|error| outcome::of_call(info.manifest.name.as_str(), &error))?;
@@ -170,7 +203,7 @@ impl<K: Kernel> Core<K> {
         view: &EndpointView,
         request_id: Option<&str>,
     ) -> Result<EndpointDecision, Refusal> {
-        let network_view = NetworkDraft::of(network).view(self.options.mtu);
+        let network_view = NetworkDraft::of(network).view(self.options.mtu, self.underlay());
         let info = driver.info();
         let decision = elsewhere(|| driver.endpoint(&context(request_id), &network_view, view))
             .map_err(|error| outcome::of_call(info.manifest.name.as_str(), &error))?;
@@ -216,7 +249,7 @@ fn bridge_name(decision: &NetworkDecision) -> Option<IfName> {
         Desired::Link(link) => match &link.kind {
             LinkKind::Bridge { name } => name.clone(),
             LinkKind::Adopt { name } => Some(name.clone()),
-            LinkKind::Veth { .. } | LinkKind::Macvlan { .. } => None,
+            LinkKind::Veth { .. } | LinkKind::Macvlan { .. } | LinkKind::Vxlan { .. } => None,
         },
         _ => None,
     })

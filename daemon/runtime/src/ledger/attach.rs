@@ -90,6 +90,9 @@ pub(super) fn plan_between(
         let mut set: ResourceSet = touched.flat_map(|one| desired::sandbox(&view, one)).collect();
         let own = form.map(|form| desired::endpoint(form, network, sandbox));
         set.extend(own.unwrap_or_default());
+        for linker in view.remote_linkers(sandbox.name.as_str()) {
+            set.extend(desired::remote_links(&view, linker));
+        }
         set
     };
     let namespaces = std::iter::once(super::namespace_ref(sandbox)).collect();
@@ -165,7 +168,7 @@ impl<K: Kernel> Ledger<K> {
         let _name = core.locks.write(LockKey::EndpointName(name.to_string())).await;
         let (_sandbox, sandbox) = core.using_sandbox(&sandbox).await?;
         let (_network, network) = core.using_network(&network).await?;
-        let (driver, mut drafted) = core.draft_endpoint(name, &network, spec)?;
+        let (driver, mut drafted) = core.draft_endpoint(name, &network, spec).await?;
         let mut new = drafted.endpoint.clone();
         let reserved = core.attach(&mut new, &network, &sandbox, &driver, retry).await?;
         let plan = plan_between(core.state().topology(), &sandbox, &network, (None, Some(&new)));

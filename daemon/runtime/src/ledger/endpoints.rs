@@ -90,7 +90,7 @@ impl<K: Kernel> Ledger<K> {
         let CreateEndpoint { name, network, spec } = intent;
         let _name = core.locks.write(LockKey::EndpointName(name.to_string())).await;
         let (_network, network) = core.using_network(&network).await?;
-        let (_, mut drafted) = core.draft_endpoint(name, &network, spec)?;
+        let (_, mut drafted) = core.draft_endpoint(name, &network, spec).await?;
         if validate_only {
             let object = drafted.endpoint.clone();
             return Ok(Outcome { object, plan: Some(Plan::default()) });
@@ -203,8 +203,8 @@ impl<K: Kernel> Drop for Rebinding<'_, K> {
 }
 
 impl<K: Kernel> Core<K> {
-    /// Checks a new endpoint and finds addresses for it.
-    pub(super) fn draft_endpoint(
+    /// Checks a new endpoint and finds addresses for it, of those that this host gives.
+    pub(super) fn draft_endpoint_here(
         &self,
         name: Name,
         network: &Network,

@@ -14,6 +14,7 @@ use postern_planner::policy::{
     Came, Cause, Compiler, Default, Explanation, Flow, INTERNAL, Judgement, Looked, Outcome, Party,
     Said, UNPUBLISHED,
 };
+use postern_planner::view::View;
 use postern_server::{EndFacts, ExplanationFacts, LookedFacts, SideFacts};
 
 use super::state::State;
@@ -152,7 +153,10 @@ fn endpoint_of<'a>(
 ) -> Result<Option<&'a Endpoint>, Refusal> {
     match end {
         FlowEnd::Endpoint(reference) => {
-            let endpoint = check::endpoint(topology, reference)?;
+            let endpoint = match check::endpoint(topology, reference) {
+                Ok(endpoint) => endpoint,
+                Err(refusal) => elsewhere(topology, reference).ok_or(refusal)?,
+            };
             if endpoint.attachment.is_none() {
                 let text = format!("endpoint `{}` is not joined", endpoint.name);
                 return Err(Refusal::field(format!("{field}.endpoint"), text));
@@ -160,8 +164,13 @@ fn endpoint_of<'a>(
             Ok(Some(endpoint))
         }
         FlowEnd::Sandbox(reference) => {
-            let sandbox = check::sandbox(topology, reference)?;
-            let joined = || topology.endpoints_of_sandbox(sandbox.id);
+            let sandbox = match check::sandbox(topology, reference) {
+                Ok(sandbox) => sandbox,
+                Err(refusal) => View::of(topology).sandbox_named(reference).ok_or(refusal)?,
+            };
+            let peers = || topology.peers().of_sandbox(sandbox.id);
+            let peers = || peers().map(|remote| &remote.peer.endpoint);
+            let joined = || topology.endpoints_of_sandbox(sandbox.id).chain(peers());
             let theirs: Vec<_> = networks_of(topology, other);
             let near = joined().find(|endpoint| theirs.contains(&endpoint.network));
             near.or_else(|| joined().next()).map(Some).ok_or_else(|| {
@@ -170,10 +179,16 @@ fn endpoint_of<'a>(
             })
         }
         FlowEnd::Address(address) => {
-            Ok(compiler.endpoint_at(*address).and_then(|id| topology.endpoint(id)))
+            Ok(compiler.endpoint_at(*address).and_then(|id| topology.any_endpoint(id)))
         }
         FlowEnd::Host | FlowEnd::World => Ok(None),
     }
+}
+
+/// An endpoint of another host, by name or uid; the oldest of those that have the name.
+fn elsewhere<'a>(topology: &'a Topology, reference: &str) -> Option<&'a Endpoint> {
+    let mut peers = topology.peers().iter().map(|remote| &remote.peer.endpoint);
+    peers.find(|peer| peer.name.as_str() == reference || peer.id.to_string() == reference)
 }
 
 fn networks_of(topology: &Topology, end: &FlowEnd) -> Vec<postern_model::id::NetworkId> {
@@ -245,7 +260,7 @@ pub(super) fn facts(topology: &Topology, compiler: &Compiler, end: &End<'_>) -> 
     let identity = compiler.identity(end.party);
     let named = end.endpoint.map(|endpoint| {
         let network = topology.network(endpoint.network).map(|network| network.name.to_string());
-        let sandbox = endpoint.sandbox().and_then(|id| topology.sandbox(id));
+        let sandbox = endpoint.sandbox().and_then(|id| topology.any_sandbox(id));
         (network, sandbox.map(|sandbox| sandbox.name.to_string()), topology.labels_of(endpoint))
     });
     let (network, sandbox, labels) = named.unwrap_or_default();

@@ -249,7 +249,8 @@ impl<K: Kernel> Core<K> {
             return Plan::default();
         }
         let policed = self.state().policies().is_policed(moved.old.id);
-        let plan = networks::plan_between((Some(&moved.old), Some(&moved.new)), policed);
+        let ends = (Some(&moved.old), Some(&moved.new));
+        let plan = networks::plan_between(ends, policed, self.underlay());
         moved.endpoints.iter().fold(plan, |plan, (old, new)| {
             let sandbox = self.joined_sandbox(old).ok();
             let own =

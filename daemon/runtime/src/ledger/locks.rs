@@ -32,6 +32,8 @@ pub(crate) enum LockKey {
     Network(NetworkId),
     /// An endpoint.
     Endpoint(EndpointId),
+    /// The blocks of a network from which this host gives addresses: whoever takes one.
+    Blocks(NetworkId),
     /// Whether frames between the neighbours of a network are judged: whoever sets it.
     Judging(NetworkId),
 }

@@ -33,6 +33,7 @@ mod query;
 mod reconcile;
 mod requests;
 mod sandboxes;
+mod shared;
 mod state;
 mod watch;
 
@@ -118,6 +119,8 @@ struct Core<K> {
     resolver: Resolver,
     /// None: the host is alone.
     membership: Option<Membership>,
+    /// Where addresses are soon used up.
+    low: shared::Low,
     options: LedgerOptions,
     locks: Locks,
     /// Read by every mutation, written by what needs all of them to stand still.
@@ -197,6 +200,7 @@ impl<K: Kernel> Ledger<K> {
             installed,
             resolver,
             membership,
+            low: shared::Low::default(),
             options,
             locks: Locks::default(),
             standstill: RwLock::default(),
@@ -210,6 +214,10 @@ impl<K: Kernel> Ledger<K> {
             started: now(),
         }));
         ledger.0.note_namespaces();
+        {
+            let state = ledger.0.state();
+            ledger.0.announce(state.topology(), &state.topology().puts());
+        }
         ledger.guard_names();
         ledger
     }
@@ -320,6 +328,7 @@ impl<K: Kernel> Core<K> {
         let delta = state.apply(&change, compiled);
         self.has_names.store(state.policies().has_names(), Ordering::Release);
         self.resolver.apply(&change.puts);
+        self.announce(state.topology(), &change.puts);
         (written, Pending::begin(&self.kernel, state, &change.puts, plan.clone(), delta))
     }
 

@@ -1,6 +1,7 @@
 //! Networks: create, update, delete, prune.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use postern_failpoint::passage;
@@ -14,6 +15,7 @@ use postern_model::name::Labels;
 use postern_model::network::{Network, NetworkSpec, Subnet};
 use postern_model::plan::Plan;
 use postern_model::refusal::{Class, FieldViolation, Refusal};
+use postern_model::resource::ResourceSet;
 use postern_model::topology::Put;
 use postern_planner::subnets::{Occupied, check_host, resolve};
 use postern_planner::{desired, diff};
@@ -22,7 +24,7 @@ use postern_plugin::LoadedDriver;
 use super::ask::NetworkDraft;
 use super::drafts::Drafted;
 use super::locks::LockKey;
-use super::{Core, Draft, Ledger, Retry, check, new_id, now, outcome};
+use super::{Core, Draft, Ledger, Retry, check, new_id, now, outcome, shared};
 
 pub(super) fn draft<'a>(
     network: &Network,
@@ -43,9 +45,10 @@ pub(super) fn draft<'a>(
 pub(super) fn plan_between(
     (old, new): (Option<&Network>, Option<&Network>),
     policed: bool,
+    underlay: Option<IpAddr>,
 ) -> Plan {
     let set = |network: Option<&Network>| {
-        network.map(|network| desired::network(network, policed)).unwrap_or_default()
+        network.map(|network| desired::network(network, policed, underlay)).unwrap_or_default()
     };
     diff::plan(&set(new), &set(old), BTreeMap::new())
 }
@@ -74,23 +77,16 @@ impl<K: Kernel> Ledger<K> {
         let (mut network, _drafted) = core.draft_network(intent, predefined, retry).await?;
         // Nobody joins it before it is there.
         let _network = core.locks.write(LockKey::Network(network.id)).await;
-        let plan = plan_between((None, Some(&network)), false);
         if validate_only {
+            let plan = plan_between((None, Some(&network)), false, core.underlay());
             return Ok(Outcome { object: network, plan: Some(plan) });
         }
-        let mut committed =
-            core.commit(vec![draft(&network, Action::Created, retry)], &plan, |generation| {
-                network.revision = generation;
-                vec![Put::Network(network.clone())]
-            })?;
-        match core.realize(&mut committed).await {
-            Ok(_) => {
-                core.settle(committed);
-                Ok(Outcome { object: network, plan: None })
-            }
+        let driver = core.driver(network.spec.driver.as_str())?;
+        core.claim(&driver, &mut network, retry).await?;
+        match core.make(&mut network, retry).await {
+            Ok(()) => Ok(Outcome { object: network, plan: None }),
             Err(refusal) => {
-                let cleanup = plan_between((Some(&network), None), false);
-                core.withdraw(committed, &cleanup).await;
+                core.disclaim(&network).await;
                 Err(refusal)
             }
         }
@@ -111,10 +107,11 @@ impl<K: Kernel> Ledger<K> {
         check::revision(ObjectKind::Network, &old.name, revision, old.revision)?;
         let mut new = core.redraft_network(&old, spec, retry).await?;
         let policed = core.state().policies().is_policed(id);
-        let plan = plan_between((Some(&old), Some(&new)), policed);
+        let plan = plan_between((Some(&old), Some(&new)), policed, core.underlay());
         if validate_only {
             return Ok(Outcome { object: new, plan: Some(plan) });
         }
+        core.agree_on(&new).await?;
         passage("network.planned");
         let mut committed =
             core.commit(vec![draft(&new, Action::Updated, retry)], &plan, |generation| {
@@ -127,8 +124,11 @@ impl<K: Kernel> Ledger<K> {
                 Ok(Outcome { object: new, plan: None })
             }
             Err(refusal) => {
-                let back = plan_between((Some(&new), Some(&old)), policed);
+                let back = plan_between((Some(&new), Some(&old)), policed, core.underlay());
                 core.withdraw(committed, &back).await;
+                if let Err(refusal) = core.agree_on(&old).await {
+                    tracing::error!(%refusal, "other hosts have a change that came to nothing here");
+                }
                 Err(refusal)
             }
         }
@@ -154,14 +154,13 @@ impl<K: Kernel> Ledger<K> {
         let id = check::network(core.state().topology(), &intent.network)?.id;
         let _network = core.locks.write(LockKey::Network(id)).await;
         let network = core.deletable(&id.to_string(), predefined)?;
-        let plan = plan_between((Some(&network), None), false);
+        let (plan, puts) = core.removal(&network);
         if validate_only {
             return Ok(Outcome { object: network, plan: Some(plan) });
         }
-        let mut committed =
-            core.commit(vec![draft(&network, Action::Deleted, retry)], &plan, |_| {
-                vec![Put::NetworkGone(network.id)]
-            })?;
+        core.release(&network).await?;
+        let about = vec![draft(&network, Action::Deleted, retry)];
+        let mut committed = core.commit(about, &plan, |_| puts)?;
         let realized = core.realize(&mut committed).await;
         // Not withdrawn: what is left in the kernel belongs to nobody now, and the next
         // reconciliation removes it.
@@ -202,6 +201,8 @@ impl<K: Kernel> Ledger<K> {
                 Ok(_) => pruned.push(name),
                 // Somebody deleted it, or began to use it, in between.
                 Err(refusal) if matches!(refusal.class, Class::NotFound | Class::Precondition) => {}
+                // Others may use it: nobody can say while etcd is away.
+                Err(refusal) if refusal.class == Class::Unavailable => {}
                 Err(refusal) => return Err(refusal),
             }
         }
@@ -226,16 +227,30 @@ impl<K: Kernel> Core<K> {
             return Err(Refusal::name_taken(ObjectKind::Network, name.to_string()).at("name"));
         }
         let driver = self.driver(spec.driver.as_str())?;
+        let cluster = self.cluster_for(&driver)?;
+        if let Some(membership) = cluster {
+            self.fit_to_underlay(membership, &mut spec)?;
+        }
         let one_at_a_time = self.choosing_subnets.lock().await;
         self.check_driver(&driver, &spec, predefined)?;
         let id = NetworkId::new(new_id());
         let host = self.kernel.host_prefixes().await.map_err(|e| outcome::of_observe(&e))?;
-        let subnets = self.choose_subnets(&driver, &mut spec, &host)?;
+        let mut occupied = self.occupied_here(&host);
+        occupied.extend(cluster.into_iter().flat_map(|of| self.occupied_elsewhere(of)));
+        let subnets = self.choose_subnets(&driver, &mut spec, &occupied)?;
+        // Which one it gets is known when it is claimed.
+        let vni = cluster.map(|_| Self::no_vni_yet());
         let names = (name.clone(), spec.driver.clone());
         let drafted = self.drafts.begin(id, names, subnets.clone());
         drop(one_at_a_time);
-        let draft =
-            NetworkDraft { id, name: name.as_str(), spec: &spec, subnets: &subnets, state: &[] };
+        let draft = NetworkDraft {
+            id,
+            name: name.as_str(),
+            spec: &spec,
+            subnets: &subnets,
+            state: &[],
+            vni,
+        };
         let request_id = retry.map(|r| r.id.as_str());
         let (decision, adopted) = self.ask_network(&driver, &draft, request_id).await?;
         if has_link(&decision) {
@@ -255,8 +270,60 @@ impl<K: Kernel> Core<K> {
             subnets,
             decision,
             driver_digest: driver.info().digest.clone(),
+            vni,
+            blocks: Vec::new(),
         };
         Ok((network, drafted))
+    }
+
+    /// Makes a drafted network.
+    async fn make(&self, network: &mut Network, retry: Option<&Retry>) -> Result<(), Refusal> {
+        let plan = plan_between((None, Some(network)), false, self.underlay());
+        let about = vec![draft(network, Action::Created, retry)];
+        let mut committed = self.commit(about, &plan, |generation| {
+            network.revision = generation;
+            vec![Put::Network(network.clone())]
+        })?;
+        match self.realize(&mut committed).await {
+            Ok(_) => {
+                self.settle(committed);
+                Ok(())
+            }
+            Err(refusal) => {
+                let cleanup = plan_between((Some(network), None), false, self.underlay());
+                self.withdraw(committed, &cleanup).await;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// What goes with a network, from the kernel and from the records.
+    pub(super) fn removal(&self, network: &Network) -> (Plan, Vec<Put>) {
+        let mut set = desired::network(network, false, self.underlay());
+        let (peers, mut puts) = shared::gone_with(self.state().topology(), network);
+        set.extend(peers);
+        puts.push(Put::NetworkGone(network.id));
+        (diff::plan(&ResourceSet::default(), &set, BTreeMap::new()), puts)
+    }
+
+    /// What no new subnet may overlap on this host.
+    pub(super) fn occupied_here(&self, host: &[IpNetwork]) -> Vec<Occupied> {
+        let mut occupied: Vec<Occupied> =
+            host.iter().map(|prefix| Occupied { prefix: *prefix, network: None }).collect();
+        for draft in self.drafts.chosen() {
+            occupied.extend(draft.subnets.iter().map(|subnet| Occupied {
+                prefix: subnet.subnet,
+                network: Some(draft.name.clone()),
+            }));
+        }
+        let state = self.state();
+        for network in state.topology().networks() {
+            occupied.extend(network.subnets.iter().map(|subnet| Occupied {
+                prefix: subnet.subnet,
+                network: Some(network.name.clone()),
+            }));
+        }
+        occupied
     }
 
     fn check_driver(
@@ -289,29 +356,14 @@ impl<K: Kernel> Core<K> {
         &self,
         driver: &LoadedDriver,
         spec: &mut NetworkSpec,
-        host: &[IpNetwork],
+        occupied: &[Occupied],
     ) -> Result<Vec<Subnet>, Refusal> {
         spec.mtu = Some(spec.mtu.unwrap_or(self.options.mtu));
         if !driver.info().manifest.addressing {
             (spec.ipv4, spec.ipv6) = (false, false);
             return Ok(Vec::new());
         }
-        let mut occupied: Vec<Occupied> =
-            host.iter().map(|prefix| Occupied { prefix: *prefix, network: None }).collect();
-        for draft in self.drafts.chosen() {
-            occupied.extend(draft.subnets.iter().map(|subnet| Occupied {
-                prefix: subnet.subnet,
-                network: Some(draft.name.clone()),
-            }));
-        }
-        let state = self.state();
-        for network in state.topology().networks() {
-            occupied.extend(network.subnets.iter().map(|subnet| Occupied {
-                prefix: subnet.subnet,
-                network: Some(network.name.clone()),
-            }));
-        }
-        resolve(spec, &self.options.pools, &occupied).map_err(|e| outcome::of_subnet(&e))
+        resolve(spec, &self.options.pools, occupied).map_err(|e| outcome::of_subnet(&e))
     }
 
     async fn redraft_network(

@@ -98,7 +98,7 @@ fn on<'a>(state: &'a State, bridge: &IfName) -> impl Iterator<Item = IpAddr> + u
 
 /// The bridge of a network as it should be.
 fn bridge(network: &Network, policed: bool) -> Option<Bridge> {
-    let set = desired::network(network, policed);
+    let set = desired::network(network, policed, None);
     set.iter().find_map(|(_, resource)| match resource {
         Resource::Bridge(bridge) => Some(bridge.clone()),
         _ => None,

@@ -29,7 +29,7 @@ const CUT_SHOWN: usize = 100;
 /// How often policies are looked through for those that have expired.
 const EXPIRY_CHECK: Duration = Duration::from_secs(1);
 
-fn draft<'a>(policy: &Policy, action: Action, request: Option<&'a Retry>) -> Draft<'a> {
+pub(super) fn draft<'a>(policy: &Policy, action: Action, request: Option<&'a Retry>) -> Draft<'a> {
     let attributes = Labels::from([("tier".to_owned(), policy.spec.tier.to_string())]);
     Draft {
         kind: ObjectKind::Policy,
@@ -101,6 +101,10 @@ impl<K: Kernel> Ledger<K> {
             let previous = old.map(|old| old.spec);
             return core.rehearsed((new, previous), trial).await;
         }
+        if let Some(membership) = &core.membership {
+            membership.put_policy(&new).await?;
+            new.shared = true;
+        }
         let action = if old.is_some() { Action::Updated } else { Action::Created };
         let about = vec![draft(&new, action, retry)];
         let mut committed = core.commit(about, &Plan::default(), |generation| {
@@ -117,6 +121,7 @@ impl<K: Kernel> Ledger<K> {
             }
             Err(refusal) => {
                 core.withdraw(committed, &Plan::default()).await;
+                core.take_policy_back(&new.name, old.as_ref()).await;
                 Err(refusal)
             }
         }
@@ -125,7 +130,17 @@ impl<K: Kernel> Ledger<K> {
     pub(crate) async fn delete_policy_now(
         &self,
         intent: DeletePolicy,
+        run: (Option<&Retry>, bool),
+    ) -> Result<Outcome<PolicyFacts>, Refusal> {
+        self.delete_policy(intent, run, false).await
+    }
+
+    /// Deletes a policy; one that has ended here though the other hosts cannot be told.
+    async fn delete_policy(
+        &self,
+        intent: DeletePolicy,
         (retry, validate_only): (Option<&Retry>, bool),
+        ended: bool,
     ) -> Result<Outcome<PolicyFacts>, Refusal> {
         let core = &*self.0;
         let _moving = core.standstill.read().await;
@@ -142,6 +157,12 @@ impl<K: Kernel> Ledger<K> {
             let delta = policies.update(&topology, &[Put::PolicyGone(policy.id)]);
             let plan = Plan { remove: delta.remove, add: delta.add, ..Plan::default() };
             return Ok(Outcome { object, plan: Some(plan) });
+        }
+        if let Some(membership) = core.membership.as_ref().filter(|_| policy.shared) {
+            match membership.delete_policy(&policy.name).await {
+                Err(refusal) if !ended => return Err(refusal),
+                _ => {}
+            }
         }
         let about = vec![draft(&policy, Action::Deleted, retry)];
         let gone = vec![Put::PolicyGone(policy.id)];
@@ -171,7 +192,7 @@ impl<K: Kernel> Ledger<K> {
             };
             for id in expired {
                 let intent = DeletePolicy { policy: id.to_string() };
-                match self.delete_policy_now(intent, (None, false)).await {
+                match self.delete_policy(intent, (None, false), true).await {
                     Ok(gone) => tracing::info!(policy = %gone.object.policy.name, "expired"),
                     Err(refusal) if refusal.class == Class::NotFound => {}
                     Err(refusal) => tracing::error!(%refusal, "an expired policy stays"),
@@ -237,6 +258,18 @@ impl<K: Kernel> Core<K> {
         Ok(Outcome { object, plan: Some(plan) })
     }
 
+    /// Tells other hosts that a policy came to nothing here.
+    async fn take_policy_back(&self, name: &postern_model::name::Name, old: Option<&Policy>) {
+        let Some(membership) = &self.membership else { return };
+        let told = match old {
+            Some(old) => membership.put_policy(old).await,
+            None => membership.delete_policy(name).await,
+        };
+        if let Err(refusal) = told {
+            tracing::error!(policy = %name, %refusal, "other hosts have a change that came to nothing here");
+        }
+    }
+
     fn new_policy(
         &self,
         name: postern_model::name::Name,
@@ -246,7 +279,14 @@ impl<K: Kernel> Core<K> {
             let text = format!("there are {POLICIES_MAX} policies, the most there can be");
             return Err(Refusal::new(Class::Exhausted, "TOO_MANY_POLICIES", text));
         }
-        Ok(Policy { id: PolicyId::new(new_id()), name, revision: 0, created: now(), spec })
+        Ok(Policy {
+            id: PolicyId::new(new_id()),
+            name,
+            revision: 0,
+            created: now(),
+            spec,
+            shared: false,
+        })
     }
 }
 

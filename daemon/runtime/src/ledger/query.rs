@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use postern_kernel::Kernel;
+use postern_model::cluster::Peer;
 use postern_model::endpoint::Endpoint;
-use postern_model::intent::{ListEndpoints, ListNetworks, ListSandboxes, Page};
+use postern_model::intent::{ListEndpoints, ListNetworks, ListPeers, ListSandboxes, Page};
 use postern_model::network::Network;
 use postern_model::refusal::Refusal;
 use postern_model::sandbox::Sandbox;
@@ -22,6 +23,7 @@ pub(super) fn network_facts(topology: &Topology, network: &Network) -> NetworkFa
     NetworkFacts {
         bridge: bridge.map(|(_, name)| name.to_string()),
         endpoints: topology.endpoint_count(network.id),
+        peers: topology.peers().of_network(network.id).count(),
         network: network.clone(),
     }
 }
@@ -107,6 +109,20 @@ impl<K: Kernel> Ledger<K> {
                 )
         });
         page(matching, |n| n.name.as_str(), &query.page, |n| network_facts(topology, n))
+    }
+
+    pub(crate) fn peers(&self, query: &ListPeers) -> Result<PageOf<Peer>, Refusal> {
+        let state = self.0.state();
+        let topology = state.topology();
+        let network = check::network(topology, &query.network)?.id;
+        let peers = topology.peers().of_network(network).map(|remote| &remote.peer);
+        // Names are given once on each host.
+        let key = |peer: &Peer| format!("{}/{}", peer.endpoint.name, peer.id());
+        let mut keyed: Vec<(String, &Peer)> = peers.map(|peer| (key(peer), peer)).collect();
+        keyed.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let (found, next) =
+            page(keyed.iter(), |(key, _)| key.as_str(), &query.page, |(_, peer)| Peer::clone(peer));
+        Ok((found, next))
     }
 
     pub(crate) fn sandboxes(&self, query: &ListSandboxes) -> PageOf<SandboxFacts> {

@@ -2,6 +2,7 @@
 //! when something failed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use futures::{StreamExt, stream};
 use postern_kernel::Kernel;
@@ -66,16 +67,26 @@ impl Repairs {
 
 /// Endpoints in these sandboxes count as not joined: an adopted namespace that is gone
 /// is not ours to bring back.
-fn parts(topology: &Topology, policies: &Compiler, gone: &BTreeSet<SandboxId>) -> Parts {
+fn parts(
+    (topology, policies): (&Topology, &Compiler),
+    gone: &BTreeSet<SandboxId>,
+    underlay: Option<IpAddr>,
+) -> Parts {
     // Policies first: whoever they speak of is not there without them, and all of them as
     // one part, which changes at once.
     let elements = policies.elements().cloned().map(Resource::Element);
     let mut shared = vec![("policies".to_owned(), elements.collect::<ResourceSet>())];
+    let view = View::of(topology);
     shared.extend(topology.networks().map(|network| {
-        let set = desired::network(network, policies.is_policed(network.id));
+        let mut set = desired::network(network, policies.is_policed(network.id), underlay);
+        for remote in topology.peers().of_network(network.id) {
+            set.extend(desired::peer(remote, network));
+            if !remote.peer.sandbox.spec.links.is_empty() {
+                set.extend(desired::remote_links(&view, &remote.peer.sandbox));
+            }
+        }
         (format!("network `{}`", network.name), set)
     }));
-    let view = View::of(topology);
     let present = topology.sandboxes().filter(|sandbox| !gone.contains(&sandbox.id));
     let sandboxes = present.map(|sandbox| {
         let joined = view.joined(sandbox.id);
@@ -199,7 +210,7 @@ impl<K: Kernel> Core<K> {
         for id in &gone {
             tracing::warn!(sandbox = %id, "the adopted namespace is gone");
         }
-        parts(&topology, &policies, &gone)
+        parts((&topology, &policies), &gone, self.underlay())
     }
 
     async fn observed(&self, parts: &Parts) -> Result<ResourceSet, Refusal> {

@@ -19,6 +19,9 @@ use postern_model::topology::{Change, Lease, Put, Topology};
 use postern_planner::ipam::{AddressSpace, ClaimError};
 use postern_planner::policy::{Answer, Compiler, Delta, Impact, Lint, NameLimits, impact};
 
+/// A subnet of 16 blocks or more has many.
+const MANY_BLOCKS_BITS: u32 = 4;
+
 /// The records and their derived indexes, behind one short lock.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -84,7 +87,8 @@ impl State {
                 state.restore(network.id, address, lease);
             }
         }
-        state.macs = topology.endpoints().map(|e| (e.network, e.mac)).collect();
+        let peers = topology.peers().iter().map(|remote| &remote.peer.endpoint);
+        state.macs = topology.endpoints().chain(peers).map(|e| (e.network, e.mac)).collect();
         state.policies = Compiler::of(&topology);
         state.topology = topology;
         state
@@ -93,7 +97,12 @@ impl State {
     fn add_spaces(&mut self, network: &Network) {
         for subnet in &network.subnets {
             let key = (network.id, subnet.family());
-            self.spaces.entry(key).or_insert_with(|| AddressSpace::new(subnet));
+            let space = self.spaces.entry(key).or_insert_with(|| AddressSpace::new(subnet));
+            if network.is_shared() {
+                let blocks = network.blocks.iter().copied();
+                let own = blocks.filter(|block| Family::of(block.ip()) == subnet.family());
+                space.restrict(own.collect());
+            }
         }
     }
 
@@ -205,6 +214,14 @@ impl State {
                         self.macs.remove(&(endpoint.network, endpoint.mac));
                     }
                 }
+                Put::Peer(remote) => {
+                    self.macs.insert((remote.peer.network(), remote.peer.endpoint.mac));
+                }
+                Put::PeerGone(id) => {
+                    if let Some(remote) = self.topology.peers().get(*id) {
+                        self.macs.remove(&(remote.peer.network(), remote.peer.endpoint.mac));
+                    }
+                }
                 // One that was offered is taken already.
                 Put::Lease(network, address, lease) => self.restore(*network, *address, lease),
                 _ => {}
@@ -218,6 +235,34 @@ impl State {
     /// whoever makes it: in a later one it would undo what somebody has made of them since.
     pub(crate) fn rested(&mut self) -> Vec<Put> {
         std::mem::take(&mut self.woken)
+    }
+
+    /// Whether this host has to take a block of a network before it can give an address, or
+    /// the one that is wanted.
+    pub(crate) fn lacks_block(
+        &self,
+        network: NetworkId,
+        family: Family,
+        wanted: Option<IpAddr>,
+    ) -> bool {
+        let Some(space) = self.spaces.get(&(network, family)) else { return false };
+        match wanted {
+            Some(wanted) => space.subnet().contains(wanted) && !space.is_ours(wanted),
+            None => space.left(1) == 0,
+        }
+    }
+
+    /// Whether the addresses that this host gives on a network are soon used up, and there are
+    /// enough blocks that to take one ahead leaves others theirs.
+    pub(crate) fn is_low(&self, network: NetworkId, family: Family) -> bool {
+        let Some(space) = self.spaces.get(&(network, family)) else { return false };
+        let blocks = self.topology.network(network).map(|of| of.blocks.as_slice());
+        let mut own = blocks.unwrap_or_default().iter();
+        let Some(block) = own.find(|block| Family::of(block.ip()) == family) else { return false };
+        let bits = |prefix: u8| u32::from(family.bits() - prefix);
+        let many = bits(space.subnet().prefix()) >= bits(block.prefix()) + MANY_BLOCKS_BITS;
+        let quarter = 1_usize << bits(block.prefix()).saturating_sub(2).min(8);
+        many && space.left(quarter) < quarter
     }
 
     /// Finds addresses and a MAC for a new endpoint and keeps them for it.
@@ -328,6 +373,9 @@ fn claim(field: &str, error: &ClaimError) -> Refusal {
     match error {
         ClaimError::Taken { .. } => {
             Refusal::new(Class::Exists, "ADDRESS_TAKEN", error.to_string()).at(field)
+        }
+        ClaimError::NoBlock { .. } => {
+            Refusal::new(Class::Aborted, "ADDRESS_TAKEN", error.to_string()).at(field)
         }
         ClaimError::Outside { .. } | ClaimError::Reserved { .. } => Refusal::field(field, error),
     }

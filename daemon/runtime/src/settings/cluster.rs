@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use postern_model::cluster::Vni;
 use postern_model::name::Name;
 use serde::Deserialize;
 
@@ -33,6 +34,9 @@ pub struct GivenCluster {
     /// The address by which other hosts reach this one [default: the one from which etcd is reached]
     #[arg(long = "cluster-underlay", env = "POSTERN_CLUSTER_UNDERLAY", value_name = "ADDRESS")]
     pub underlay: Option<IpAddr>,
+    /// The VXLAN identifiers that networks made here may get, FIRST-LAST; where other software uses some [default: 4096-16777215]
+    #[arg(long = "cluster-vnis", env = "POSTERN_CLUSTER_VNIS", value_name = "FIRST-LAST")]
+    pub vnis: Option<String>,
     /// Seconds after which others take this host for dead when it is not heard of, 3 to 3600 [default: 30]
     #[arg(long = "cluster-lease", env = "POSTERN_CLUSTER_LEASE", value_name = "SECONDS")]
     pub lease: Option<u64>,
@@ -70,6 +74,8 @@ pub struct ClusterSettings {
     pub underlay: Option<IpAddr>,
     /// After which others take this host for dead.
     pub lease: Duration,
+    /// The lowest and the highest VNI that networks made here get.
+    pub vnis: (Vni, Vni),
     /// Whose signature etcd's certificate has; with an https endpoint.
     pub ca: Option<PathBuf>,
     /// Certificate and key.
@@ -86,6 +92,7 @@ impl GivenCluster {
             name: self.name.or(other.name),
             node_name: self.node_name.or(other.node_name),
             underlay: self.underlay.or(other.underlay),
+            vnis: self.vnis.or(other.vnis),
             lease: self.lease.or(other.lease),
             ca: self.ca.or(other.ca),
             certificate: self.certificate.or(other.certificate),
@@ -143,11 +150,23 @@ impl GivenCluster {
             node_name: self.node_name,
             underlay: self.underlay,
             lease: Duration::from_secs(lease),
+            vnis: vnis(self.vnis.as_deref())?,
             ca: self.ca,
             identity,
             user,
         }))
     }
+}
+
+/// Docker's lowest too: those below are easily somebody else's.
+const VNIS: &str = "4096-16777215";
+
+fn vnis(given: Option<&str>) -> Result<(Vni, Vni), SettingsError> {
+    let text = given.unwrap_or(VNIS);
+    let read = |text: &str| Vni::try_from(text.trim().parse::<u32>().ok()?).ok();
+    let ends = text.split_once('-').and_then(|(first, last)| read(first).zip(read(last)));
+    ends.filter(|(first, last)| first <= last)
+        .ok_or_else(|| wrong("cluster-vnis", format!("`{text}` is not FIRST-LAST of 1-16777215")))
 }
 
 #[cfg(test)]
@@ -177,6 +196,8 @@ mod tests {
             ("endpoints = ['http://a:1']\nuser = 'root'", "cluster-password-file"),
             ("endpoints = ['http://a:1']\npassword-file = '/p'", "cluster-user"),
             ("endpoints = ['http://a:1']\nlease = 2", "cluster-lease"),
+            ("endpoints = ['http://a:1']\nvnis = '9-8'", "cluster-vnis"),
+            ("endpoints = ['http://a:1']\nvnis = '0-8'", "cluster-vnis"),
             ("endpoints = ['http://a:1']\nunderlay = '0.0.0.0'", "cluster-underlay"),
         ] {
             match of(rest) {

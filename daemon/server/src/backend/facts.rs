@@ -23,8 +23,10 @@ pub struct NetworkFacts {
     pub network: Network,
     /// The kernel's name of its bridge.
     pub bridge: Option<String>,
-    /// How many endpoints it has.
+    /// How many endpoints it has on this host.
     pub endpoints: usize,
+    /// How many it has on others.
+    pub peers: usize,
 }
 
 /// A sandbox with what its record does not say.
@@ -269,6 +271,8 @@ pub struct ClusterFacts {
     pub nodes: Vec<(NodeId, Node)>,
     /// How many keys cannot be read.
     pub unreadable: usize,
+    /// What of the cluster this host cannot follow, in words.
+    pub unfollowed: Vec<String>,
 }
 
 /// One item of an event stream.

@@ -6,12 +6,13 @@ mod facts;
 use std::future::Future;
 
 use futures::Stream;
+use postern_model::cluster::Peer;
 use postern_model::intent::{
     AddLink, ApplyPolicy, Connect, CreateEndpoint, CreateNetwork, CreateSandbox, DeleteEndpoint,
     DeleteNetwork, DeletePolicy, DeleteSandbox, Disconnect, EnableDriver, ExplainFlow, GrantDriver,
-    InstallDriver, JoinEndpoint, LeaveEndpoint, ListEndpoints, ListNetworks, ListPolicies,
-    ListSandboxes, Mutation, Outcome, PruneNetworks, RemoveDriver, RemoveLink, SetQuarantine,
-    UpdateEndpoint, UpdateNetwork, UpdateSandbox, WatchEvents, WatchFlows,
+    InstallDriver, JoinEndpoint, LeaveEndpoint, ListEndpoints, ListNetworks, ListPeers,
+    ListPolicies, ListSandboxes, Mutation, Outcome, PruneNetworks, RemoveDriver, RemoveLink,
+    SetQuarantine, UpdateEndpoint, UpdateNetwork, UpdateSandbox, WatchEvents, WatchFlows,
 };
 use postern_model::plan::Plan;
 use postern_model::refusal::Refusal;
@@ -37,6 +38,8 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn get_network(&self, reference: &str) -> Result<NetworkFacts, Refusal>;
     /// Returns networks.
     fn list_networks(&self, query: &ListNetworks) -> Result<PageOf<NetworkFacts>, Refusal>;
+    /// Returns endpoints of other hosts on a network.
+    fn list_peers(&self, query: &ListPeers) -> Result<PageOf<Peer>, Refusal>;
     /// Changes a network.
     fn update_network(
         &self,

@@ -167,7 +167,7 @@ pub(crate) fn driver(facts: DriverFacts) -> v1::Driver {
 }
 
 fn of_module(info: DriverInfo) -> v1::Driver {
-    let DriverInfo { manifest, digest, built_in: _, granted } = info;
+    let DriverInfo { manifest, digest, built_in: _, multi_host: _, granted } = info;
     let options = manifest.options.into_iter().map(|option| v1::DriverOption {
         name: option.name,
         scope: match option.scope {

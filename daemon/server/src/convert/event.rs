@@ -22,6 +22,7 @@ pub(crate) fn watch_events(request: v1::WatchEventsRequest) -> Result<WatchEvent
             Ok(v1::ObjectKind::Policy) => wanted.push(ObjectKind::Policy),
             Ok(v1::ObjectKind::Driver) => wanted.push(ObjectKind::Driver),
             Ok(v1::ObjectKind::Kernel) => wanted.push(ObjectKind::Kernel),
+            Ok(v1::ObjectKind::Peer) => wanted.push(ObjectKind::Peer),
             Ok(v1::ObjectKind::Unspecified) | Err(_) => {
                 fields.wrong(format!("kinds[{index}]"), format!("{number} is not a kind"));
             }
@@ -48,6 +49,7 @@ fn event(event: Event) -> v1::Event {
         ObjectKind::Policy => v1::ObjectKind::Policy,
         ObjectKind::Driver => v1::ObjectKind::Driver,
         ObjectKind::Kernel => v1::ObjectKind::Kernel,
+        ObjectKind::Peer => v1::ObjectKind::Peer,
     };
     let action = match action {
         Action::Created => v1::event::Action::Created,

@@ -28,7 +28,8 @@ pub(crate) use event::{event_item, watch_events};
 pub(crate) use explain::{explain_flow, explanation};
 pub(crate) use flow::{flow_item, watch_flows};
 pub(crate) use network::{
-    create_network, delete_network, list_networks, network, prune_networks, update_network,
+    create_network, delete_network, list_networks, list_peers, network, peer, prune_networks,
+    update_network,
 };
 pub(crate) use policy::{apply_policy, delete_policy, list_policies};
 pub(crate) use policy_out::{applied, policy, rule_counter};

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+use postern_model::cluster::{Peer, Vni};
 use postern_model::intent::{
-    CreateNetwork, DeleteNetwork, ListNetworks, Mutation, PruneNetworks, UpdateNetwork,
+    CreateNetwork, DeleteNetwork, ListNetworks, ListPeers, Mutation, PruneNetworks, UpdateNetwork,
 };
 use postern_model::name::{LABEL_KEY_MAX, LABELS_MAX, Name};
 use postern_model::network::{Family, NetworkSpec, Subnet, SubnetSpec, special_purpose};
@@ -261,7 +262,8 @@ fn auxiliary_in(
 
 /// A network as the API shows it.
 pub(crate) fn network(facts: NetworkFacts) -> v1::Network {
-    let NetworkFacts { network, bridge, endpoints } = facts;
+    let NetworkFacts { network, bridge, endpoints, peers } = facts;
+    let scope = if network.is_shared() { "global" } else { "local" };
     let NetworkSpec {
         driver,
         subnets: _,
@@ -292,10 +294,39 @@ pub(crate) fn network(facts: NetworkFacts) -> v1::Network {
             options: options.into_iter().collect(),
             dns_servers: dns_servers.iter().map(server_out).collect(),
         }),
-        scope: "local".to_owned(),
+        scope: scope.to_owned(),
         bridge: bridge.unwrap_or_default(),
         driver_digest: network.driver_digest,
         endpoint_count: u32::try_from(endpoints).unwrap_or(u32::MAX),
+        vni: network.vni.map_or(0, Vni::number),
+        blocks: network.blocks.iter().map(ToString::to_string).collect(),
+        peer_count: u32::try_from(peers).unwrap_or(u32::MAX),
+        peers: Vec::new(),
+    }
+}
+
+pub(crate) fn list_peers(request: v1::ListPeersRequest) -> Result<ListPeers, Refusal> {
+    let mut fields = Fields::default();
+    let v1::ListPeersRequest { network, page: wanted } = request;
+    let network = reference_in(&mut fields, "network", &network);
+    let page = page(&mut fields, wanted);
+    finish(fields, network.zip(page).map(|(network, page)| ListPeers { network, page }))
+}
+
+/// An endpoint on another host as the API shows it.
+pub(crate) fn peer(peer: Peer) -> v1::Peer {
+    let address = |family| peer.endpoint.address(family).map(|ip| ip.to_string());
+    v1::Peer {
+        uid: peer.id().to_string(),
+        name: peer.endpoint.name.to_string(),
+        sandbox: peer.sandbox.name.to_string(),
+        ipv4_address: address(Family::V4).unwrap_or_default(),
+        ipv6_address: address(Family::V6).unwrap_or_default(),
+        mac_address: peer.endpoint.mac.to_string(),
+        host: peer.host.to_string(),
+        node_id: peer.node.to_string(),
+        underlay_address: peer.underlay.to_string(),
+        labels: peer.endpoint.spec.labels.into_iter().collect(),
     }
 }
 

@@ -35,6 +35,7 @@ fn cluster(facts: ClusterFacts) -> v1::ClusterInfo {
         name: node.name.to_string(),
         underlay_address: node.underlay.to_string(),
         version: node.version,
+        mtu: node.mtu,
     };
     v1::ClusterInfo {
         name: facts.name.to_string(),
@@ -44,6 +45,7 @@ fn cluster(facts: ClusterFacts) -> v1::ClusterInfo {
         since: Some(timestamp(facts.since)),
         nodes: facts.nodes.into_iter().map(node).collect(),
         unreadable_keys: count(facts.unreadable),
+        unfollowed: facts.unfollowed,
     }
 }
 

@@ -297,6 +297,7 @@ fn that_a_policy_logs_is_kept_and_shown() {
         assert_eq!(intent.spec.log, log);
         let facts = PolicyFacts {
             policy: Policy {
+                shared: false,
                 id: "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b".parse().unwrap(),
                 name: intent.name,
                 revision: 1,

@@ -70,6 +70,16 @@ impl<B: Backend> v1::network_service_server::NetworkService for Networks<B> {
         Ok(Response::new(v1::DeleteNetworkResponse { plan }))
     }
 
+    async fn list_peers(
+        &self,
+        request: Request<v1::ListPeersRequest>,
+    ) -> Result<Response<v1::ListPeersResponse>, Status> {
+        let query = convert::list_peers(request.into_inner()).map_err(status)?;
+        let (peers, next) = self.0.list_peers(&query).map_err(status)?;
+        let peers = peers.into_iter().map(convert::peer).collect();
+        Ok(Response::new(v1::ListPeersResponse { peers, next_token: convert::next_token(next) }))
+    }
+
     async fn prune(
         &self,
         request: Request<v1::PruneNetworksRequest>,

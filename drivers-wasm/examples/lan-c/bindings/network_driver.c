@@ -101,6 +101,12 @@ void __wasm_export_exports_postern_driver_driver_network_post_return(uint8_t * a
                   }
                   break;
                 }
+                case 4: {
+                  if ((*((size_t*) (base + (5*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + (4*sizeof(void*)))));
+                  }
+                  break;
+                }
               }
               switch ((int32_t) (int32_t) *((uint8_t*) (base + (8+9*sizeof(void*))))) {
                 case 0: {
@@ -289,6 +295,12 @@ void __wasm_export_exports_postern_driver_driver_endpoint_post_return(uint8_t * 
                   }
                   if ((*((size_t*) (base + (7*sizeof(void*))))) > 0) {
                     free(*((uint8_t **) (base + (6*sizeof(void*)))));
+                  }
+                  break;
+                }
+                case 4: {
+                  if ((*((size_t*) (base + (5*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + (4*sizeof(void*)))));
                   }
                   break;
                 }
@@ -517,6 +529,10 @@ void postern_driver_types_subnet_view_free(postern_driver_types_subnet_view_t *p
   network_driver_option_string_free(&ptr->gateway);
 }
 
+void postern_driver_types_tunnel_view_free(postern_driver_types_tunnel_view_t *ptr) {
+  network_driver_string_free(&ptr->local);
+}
+
 void postern_driver_types_list_subnet_view_free(postern_driver_types_list_subnet_view_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
@@ -525,6 +541,12 @@ void postern_driver_types_list_subnet_view_free(postern_driver_types_list_subnet
       postern_driver_types_subnet_view_free(&list_ptr[i]);
     }
     free(list_ptr);
+  }
+}
+
+void postern_driver_types_option_tunnel_view_free(postern_driver_types_option_tunnel_view_t *ptr) {
+  if (ptr->is_some) {
+    postern_driver_types_tunnel_view_free(&ptr->val);
   }
 }
 
@@ -554,6 +576,7 @@ void postern_driver_types_network_view_free(postern_driver_types_network_view_t 
   network_driver_string_free(&ptr->name);
   postern_driver_types_list_subnet_view_free(&ptr->subnets);
   network_driver_string_free(&ptr->mac);
+  postern_driver_types_option_tunnel_view_free(&ptr->tunnel);
   postern_driver_types_list_entry_free(&ptr->labels);
   postern_driver_types_list_entry_free(&ptr->options);
   network_driver_list_u8_free(&ptr->state);
@@ -616,6 +639,10 @@ void postern_driver_types_macvlan_link_free(postern_driver_types_macvlan_link_t 
   network_driver_string_free(&ptr->interface_name);
 }
 
+void postern_driver_types_vxlan_link_free(postern_driver_types_vxlan_link_t *ptr) {
+  network_driver_string_free(&ptr->master);
+}
+
 void postern_driver_types_link_kind_free(postern_driver_types_link_kind_t *ptr) {
   switch ((int32_t) ptr->tag) {
     case 0: {
@@ -632,6 +659,10 @@ void postern_driver_types_link_kind_free(postern_driver_types_link_kind_t *ptr) 
     }
     case 3: {
       postern_driver_types_macvlan_link_free(&ptr->val.macvlan);
+      break;
+    }
+    case 4: {
+      postern_driver_types_vxlan_link_free(&ptr->val.vxlan);
       break;
     }
   }
@@ -855,12 +886,27 @@ uint8_t * __wasm_export_exports_postern_driver_driver_describe(void) {
 
 __attribute__((__export_name__("postern:driver/driver@0.1.0#network")))
 uint8_t * __wasm_export_exports_postern_driver_driver_network(uint8_t * arg) {
-  exports_postern_driver_driver_context_t arg0 = (postern_driver_types_context_t) {
+  postern_driver_types_option_tunnel_view_t option0;
+  switch ((int32_t) *((uint8_t*) (arg + (24+10*sizeof(void*))))) {
+    case 0: {
+      option0.is_some = false;
+      break;
+    }
+    case 1: {
+      option0.is_some = true;
+      option0.val = (postern_driver_types_tunnel_view_t) {
+        (uint32_t) (uint32_t) (*((int32_t*) (arg + (24+11*sizeof(void*))))),
+        (network_driver_string_t) (network_driver_string_t) { (uint8_t*)(*((uint8_t **) (arg + (24+12*sizeof(void*))))), (*((size_t*) (arg + (24+13*sizeof(void*))))) },
+      };
+      break;
+    }
+  }
+  exports_postern_driver_driver_context_t arg1 = (postern_driver_types_context_t) {
     (network_driver_string_t) (network_driver_string_t) { (uint8_t*)(*((uint8_t **) (arg + 0))), (*((size_t*) (arg + sizeof(void*)))) },
     (uint64_t) (uint64_t) (*((int64_t*) (arg + (2*sizeof(void*))))),
     (uint64_t) (uint64_t) (*((int64_t*) (arg + (8+2*sizeof(void*))))),
   };
-  exports_postern_driver_driver_network_view_t arg1 = (postern_driver_types_network_view_t) {
+  exports_postern_driver_driver_network_view_t arg2 = (postern_driver_types_network_view_t) {
     (network_driver_string_t) (network_driver_string_t) { (uint8_t*)(*((uint8_t **) (arg + (16+2*sizeof(void*))))), (*((size_t*) (arg + (16+3*sizeof(void*))))) },
     (network_driver_string_t) (network_driver_string_t) { (uint8_t*)(*((uint8_t **) (arg + (16+4*sizeof(void*))))), (*((size_t*) (arg + (16+5*sizeof(void*))))) },
     (postern_driver_types_list_subnet_view_t) (postern_driver_types_list_subnet_view_t) { (postern_driver_types_subnet_view_t*)(*((uint8_t **) (arg + (16+6*sizeof(void*))))), (*((size_t*) (arg + (16+7*sizeof(void*))))) },
@@ -868,14 +914,15 @@ uint8_t * __wasm_export_exports_postern_driver_driver_network(uint8_t * arg) {
     (bool) (int32_t) *((uint8_t*) (arg + (17+8*sizeof(void*)))),
     (uint32_t) (uint32_t) (*((int32_t*) (arg + (20+8*sizeof(void*))))),
     (network_driver_string_t) (network_driver_string_t) { (uint8_t*)(*((uint8_t **) (arg + (24+8*sizeof(void*))))), (*((size_t*) (arg + (24+9*sizeof(void*))))) },
-    (postern_driver_types_list_entry_t) (postern_driver_types_list_entry_t) { (postern_driver_types_entry_t*)(*((uint8_t **) (arg + (24+10*sizeof(void*))))), (*((size_t*) (arg + (24+11*sizeof(void*))))) },
-    (postern_driver_types_list_entry_t) (postern_driver_types_list_entry_t) { (postern_driver_types_entry_t*)(*((uint8_t **) (arg + (24+12*sizeof(void*))))), (*((size_t*) (arg + (24+13*sizeof(void*))))) },
-    (network_driver_list_u8_t) (network_driver_list_u8_t) { (uint8_t*)(*((uint8_t **) (arg + (24+14*sizeof(void*))))), (*((size_t*) (arg + (24+15*sizeof(void*))))) },
+    (postern_driver_types_option_tunnel_view_t) option0,
+    (postern_driver_types_list_entry_t) (postern_driver_types_list_entry_t) { (postern_driver_types_entry_t*)(*((uint8_t **) (arg + (24+14*sizeof(void*))))), (*((size_t*) (arg + (24+15*sizeof(void*))))) },
+    (postern_driver_types_list_entry_t) (postern_driver_types_list_entry_t) { (postern_driver_types_entry_t*)(*((uint8_t **) (arg + (24+16*sizeof(void*))))), (*((size_t*) (arg + (24+17*sizeof(void*))))) },
+    (network_driver_list_u8_t) (network_driver_list_u8_t) { (uint8_t*)(*((uint8_t **) (arg + (24+18*sizeof(void*))))), (*((size_t*) (arg + (24+19*sizeof(void*))))) },
   };
   exports_postern_driver_driver_result_network_decision_fault_t ret;
   exports_postern_driver_driver_network_decision_t ok;
   exports_postern_driver_driver_fault_t err;
-  ret.is_err = !exports_postern_driver_driver_network(&arg0, &arg1, &ok, &err);
+  ret.is_err = !exports_postern_driver_driver_network(&arg1, &arg2, &ok, &err);
   if (ret.is_err) {
     ret.val.err = err;
   }
@@ -885,36 +932,36 @@ uint8_t * __wasm_export_exports_postern_driver_driver_network(uint8_t * arg) {
   free(arg);
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   if ((ret).is_err) {
-    const exports_postern_driver_driver_fault_t *payload23 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
-    switch ((int32_t) (*payload23).tag) {
+    const exports_postern_driver_driver_fault_t *payload25 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    switch ((int32_t) (*payload25).tag) {
       case 0: {
-        const postern_driver_types_violation_t *payload24 = &(*payload23).val.invalid;
+        const postern_driver_types_violation_t *payload26 = &(*payload25).val.invalid;
         *((int8_t*)(ptr + sizeof(void*))) = 0;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = ((*payload24).field).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) ((*payload24).field).ptr;
-        *((size_t*)(ptr + (5*sizeof(void*)))) = ((*payload24).description).len;
-        *((uint8_t **)(ptr + (4*sizeof(void*)))) = (uint8_t *) ((*payload24).description).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = ((*payload26).field).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) ((*payload26).field).ptr;
+        *((size_t*)(ptr + (5*sizeof(void*)))) = ((*payload26).description).len;
+        *((uint8_t **)(ptr + (4*sizeof(void*)))) = (uint8_t *) ((*payload26).description).ptr;
         break;
       }
       case 1: {
-        const network_driver_string_t *payload25 = &(*payload23).val.unsupported;
+        const network_driver_string_t *payload27 = &(*payload25).val.unsupported;
         *((int8_t*)(ptr + sizeof(void*))) = 1;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload25).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload25).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload27).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload27).ptr;
         break;
       }
       case 2: {
-        const network_driver_string_t *payload26 = &(*payload23).val.conflict;
+        const network_driver_string_t *payload28 = &(*payload25).val.conflict;
         *((int8_t*)(ptr + sizeof(void*))) = 2;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload26).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload26).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload28).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload28).ptr;
         break;
       }
       case 3: {
-        const network_driver_string_t *payload27 = &(*payload23).val.internal;
+        const network_driver_string_t *payload29 = &(*payload25).val.internal;
         *((int8_t*)(ptr + sizeof(void*))) = 3;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload27).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload27).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload29).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload29).ptr;
         break;
       }
     }
@@ -930,12 +977,27 @@ uint8_t * __wasm_export_exports_postern_driver_driver_network(uint8_t * arg) {
 
 __attribute__((__export_name__("postern:driver/driver@0.1.0#endpoint")))
 uint8_t * __wasm_export_exports_postern_driver_driver_endpoint(uint8_t * arg) {
-  exports_postern_driver_driver_context_t arg0 = (postern_driver_types_context_t) {
+  postern_driver_types_option_tunnel_view_t option0;
+  switch ((int32_t) *((uint8_t*) (arg + (24+10*sizeof(void*))))) {
+    case 0: {
+      option0.is_some = false;
+      break;
+    }
+    case 1: {
+      option0.is_some = true;
+      option0.val = (postern_driver_types_tunnel_view_t) {
+        (uint32_t) (uint32_t) (*((int32_t*) (arg + (24+11*sizeof(void*))))),
+        (network_driver_string_t) (network_driver_string_t) { (uint8_t*)(*((uint8_t **) (arg + (24+12*sizeof(void*))))), (*((size_t*) (arg + (24+13*sizeof(void*))))) },
+      };
+      break;
+    }
+  }
+  exports_postern_driver_driver_context_t arg1 = (postern_driver_types_context_t) {
     (network_driver_string_t) (network_driver_string_t) { (uint8_t*)(*((uint8_t **) (arg + 0))), (*((size_t*) (arg + sizeof(void*)))) },
     (uint64_t) (uint64_t) (*((int64_t*) (arg + (2*sizeof(void*))))),
     (uint64_t) (uint64_t) (*((int64_t*) (arg + (8+2*sizeof(void*))))),
   };
-  exports_postern_driver_driver_network_view_t arg1 = (postern_driver_types_network_view_t) {
+  exports_postern_driver_driver_network_view_t arg2 = (postern_driver_types_network_view_t) {
     (network_driver_string_t) (network_driver_string_t) { (uint8_t*)(*((uint8_t **) (arg + (16+2*sizeof(void*))))), (*((size_t*) (arg + (16+3*sizeof(void*))))) },
     (network_driver_string_t) (network_driver_string_t) { (uint8_t*)(*((uint8_t **) (arg + (16+4*sizeof(void*))))), (*((size_t*) (arg + (16+5*sizeof(void*))))) },
     (postern_driver_types_list_subnet_view_t) (postern_driver_types_list_subnet_view_t) { (postern_driver_types_subnet_view_t*)(*((uint8_t **) (arg + (16+6*sizeof(void*))))), (*((size_t*) (arg + (16+7*sizeof(void*))))) },
@@ -943,25 +1005,26 @@ uint8_t * __wasm_export_exports_postern_driver_driver_endpoint(uint8_t * arg) {
     (bool) (int32_t) *((uint8_t*) (arg + (17+8*sizeof(void*)))),
     (uint32_t) (uint32_t) (*((int32_t*) (arg + (20+8*sizeof(void*))))),
     (network_driver_string_t) (network_driver_string_t) { (uint8_t*)(*((uint8_t **) (arg + (24+8*sizeof(void*))))), (*((size_t*) (arg + (24+9*sizeof(void*))))) },
-    (postern_driver_types_list_entry_t) (postern_driver_types_list_entry_t) { (postern_driver_types_entry_t*)(*((uint8_t **) (arg + (24+10*sizeof(void*))))), (*((size_t*) (arg + (24+11*sizeof(void*))))) },
-    (postern_driver_types_list_entry_t) (postern_driver_types_list_entry_t) { (postern_driver_types_entry_t*)(*((uint8_t **) (arg + (24+12*sizeof(void*))))), (*((size_t*) (arg + (24+13*sizeof(void*))))) },
-    (network_driver_list_u8_t) (network_driver_list_u8_t) { (uint8_t*)(*((uint8_t **) (arg + (24+14*sizeof(void*))))), (*((size_t*) (arg + (24+15*sizeof(void*))))) },
+    (postern_driver_types_option_tunnel_view_t) option0,
+    (postern_driver_types_list_entry_t) (postern_driver_types_list_entry_t) { (postern_driver_types_entry_t*)(*((uint8_t **) (arg + (24+14*sizeof(void*))))), (*((size_t*) (arg + (24+15*sizeof(void*))))) },
+    (postern_driver_types_list_entry_t) (postern_driver_types_list_entry_t) { (postern_driver_types_entry_t*)(*((uint8_t **) (arg + (24+16*sizeof(void*))))), (*((size_t*) (arg + (24+17*sizeof(void*))))) },
+    (network_driver_list_u8_t) (network_driver_list_u8_t) { (uint8_t*)(*((uint8_t **) (arg + (24+18*sizeof(void*))))), (*((size_t*) (arg + (24+19*sizeof(void*))))) },
   };
-  exports_postern_driver_driver_endpoint_view_t arg2 = (postern_driver_types_endpoint_view_t) {
-    (network_driver_string_t) (network_driver_string_t) { (uint8_t*)(*((uint8_t **) (arg + (24+16*sizeof(void*))))), (*((size_t*) (arg + (24+17*sizeof(void*))))) },
-    (network_driver_string_t) (network_driver_string_t) { (uint8_t*)(*((uint8_t **) (arg + (24+18*sizeof(void*))))), (*((size_t*) (arg + (24+19*sizeof(void*))))) },
-    (network_driver_list_string_t) (network_driver_list_string_t) { (network_driver_string_t*)(*((uint8_t **) (arg + (24+20*sizeof(void*))))), (*((size_t*) (arg + (24+21*sizeof(void*))))) },
+  exports_postern_driver_driver_endpoint_view_t arg3 = (postern_driver_types_endpoint_view_t) {
+    (network_driver_string_t) (network_driver_string_t) { (uint8_t*)(*((uint8_t **) (arg + (24+20*sizeof(void*))))), (*((size_t*) (arg + (24+21*sizeof(void*))))) },
     (network_driver_string_t) (network_driver_string_t) { (uint8_t*)(*((uint8_t **) (arg + (24+22*sizeof(void*))))), (*((size_t*) (arg + (24+23*sizeof(void*))))) },
-    (network_driver_string_t) (network_driver_string_t) { (uint8_t*)(*((uint8_t **) (arg + (24+24*sizeof(void*))))), (*((size_t*) (arg + (24+25*sizeof(void*))))) },
-    (postern_driver_types_list_port_binding_t) (postern_driver_types_list_port_binding_t) { (postern_driver_types_port_binding_t*)(*((uint8_t **) (arg + (24+26*sizeof(void*))))), (*((size_t*) (arg + (24+27*sizeof(void*))))) },
-    (postern_driver_types_list_entry_t) (postern_driver_types_list_entry_t) { (postern_driver_types_entry_t*)(*((uint8_t **) (arg + (24+28*sizeof(void*))))), (*((size_t*) (arg + (24+29*sizeof(void*))))) },
-    (postern_driver_types_list_entry_t) (postern_driver_types_list_entry_t) { (postern_driver_types_entry_t*)(*((uint8_t **) (arg + (24+30*sizeof(void*))))), (*((size_t*) (arg + (24+31*sizeof(void*))))) },
-    (network_driver_list_u8_t) (network_driver_list_u8_t) { (uint8_t*)(*((uint8_t **) (arg + (24+32*sizeof(void*))))), (*((size_t*) (arg + (24+33*sizeof(void*))))) },
+    (network_driver_list_string_t) (network_driver_list_string_t) { (network_driver_string_t*)(*((uint8_t **) (arg + (24+24*sizeof(void*))))), (*((size_t*) (arg + (24+25*sizeof(void*))))) },
+    (network_driver_string_t) (network_driver_string_t) { (uint8_t*)(*((uint8_t **) (arg + (24+26*sizeof(void*))))), (*((size_t*) (arg + (24+27*sizeof(void*))))) },
+    (network_driver_string_t) (network_driver_string_t) { (uint8_t*)(*((uint8_t **) (arg + (24+28*sizeof(void*))))), (*((size_t*) (arg + (24+29*sizeof(void*))))) },
+    (postern_driver_types_list_port_binding_t) (postern_driver_types_list_port_binding_t) { (postern_driver_types_port_binding_t*)(*((uint8_t **) (arg + (24+30*sizeof(void*))))), (*((size_t*) (arg + (24+31*sizeof(void*))))) },
+    (postern_driver_types_list_entry_t) (postern_driver_types_list_entry_t) { (postern_driver_types_entry_t*)(*((uint8_t **) (arg + (24+32*sizeof(void*))))), (*((size_t*) (arg + (24+33*sizeof(void*))))) },
+    (postern_driver_types_list_entry_t) (postern_driver_types_list_entry_t) { (postern_driver_types_entry_t*)(*((uint8_t **) (arg + (24+34*sizeof(void*))))), (*((size_t*) (arg + (24+35*sizeof(void*))))) },
+    (network_driver_list_u8_t) (network_driver_list_u8_t) { (uint8_t*)(*((uint8_t **) (arg + (24+36*sizeof(void*))))), (*((size_t*) (arg + (24+37*sizeof(void*))))) },
   };
   exports_postern_driver_driver_result_endpoint_decision_fault_t ret;
   exports_postern_driver_driver_endpoint_decision_t ok;
   exports_postern_driver_driver_fault_t err;
-  ret.is_err = !exports_postern_driver_driver_endpoint(&arg0, &arg1, &arg2, &ok, &err);
+  ret.is_err = !exports_postern_driver_driver_endpoint(&arg1, &arg2, &arg3, &ok, &err);
   if (ret.is_err) {
     ret.val.err = err;
   }
@@ -971,36 +1034,36 @@ uint8_t * __wasm_export_exports_postern_driver_driver_endpoint(uint8_t * arg) {
   free(arg);
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   if ((ret).is_err) {
-    const exports_postern_driver_driver_fault_t *payload24 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
-    switch ((int32_t) (*payload24).tag) {
+    const exports_postern_driver_driver_fault_t *payload26 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    switch ((int32_t) (*payload26).tag) {
       case 0: {
-        const postern_driver_types_violation_t *payload25 = &(*payload24).val.invalid;
+        const postern_driver_types_violation_t *payload27 = &(*payload26).val.invalid;
         *((int8_t*)(ptr + sizeof(void*))) = 0;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = ((*payload25).field).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) ((*payload25).field).ptr;
-        *((size_t*)(ptr + (5*sizeof(void*)))) = ((*payload25).description).len;
-        *((uint8_t **)(ptr + (4*sizeof(void*)))) = (uint8_t *) ((*payload25).description).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = ((*payload27).field).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) ((*payload27).field).ptr;
+        *((size_t*)(ptr + (5*sizeof(void*)))) = ((*payload27).description).len;
+        *((uint8_t **)(ptr + (4*sizeof(void*)))) = (uint8_t *) ((*payload27).description).ptr;
         break;
       }
       case 1: {
-        const network_driver_string_t *payload26 = &(*payload24).val.unsupported;
+        const network_driver_string_t *payload28 = &(*payload26).val.unsupported;
         *((int8_t*)(ptr + sizeof(void*))) = 1;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload26).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload26).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload28).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload28).ptr;
         break;
       }
       case 2: {
-        const network_driver_string_t *payload27 = &(*payload24).val.conflict;
+        const network_driver_string_t *payload29 = &(*payload26).val.conflict;
         *((int8_t*)(ptr + sizeof(void*))) = 2;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload27).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload27).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload29).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload29).ptr;
         break;
       }
       case 3: {
-        const network_driver_string_t *payload28 = &(*payload24).val.internal;
+        const network_driver_string_t *payload30 = &(*payload26).val.internal;
         *((int8_t*)(ptr + sizeof(void*))) = 3;
-        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload28).len;
-        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload28).ptr;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload30).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload30).ptr;
         break;
       }
     }

@@ -56,18 +56,21 @@ typedef uint8_t postern_driver_types_capability_t;
 // Links of sandboxes in the networks that the host itself is on, each on a parent
 // taken by its kernel name. What goes by them passes none of the host's rules.
 #define POSTERN_DRIVER_TYPES_CAPABILITY_MACVLAN 3
+// Links by which the frames of a network reach other hosts, and what is known of
+// the endpoints there.
+#define POSTERN_DRIVER_TYPES_CAPABILITY_VXLAN 4
 // Addresses on links.
-#define POSTERN_DRIVER_TYPES_CAPABILITY_ADDRESS 4
+#define POSTERN_DRIVER_TYPES_CAPABILITY_ADDRESS 5
 // Routes in the sandbox.
-#define POSTERN_DRIVER_TYPES_CAPABILITY_ROUTE 5
+#define POSTERN_DRIVER_TYPES_CAPABILITY_ROUTE 6
 // What may pass a bridge.
-#define POSTERN_DRIVER_TYPES_CAPABILITY_FILTER 6
+#define POSTERN_DRIVER_TYPES_CAPABILITY_FILTER 7
 // Source address translation.
-#define POSTERN_DRIVER_TYPES_CAPABILITY_MASQUERADE 7
+#define POSTERN_DRIVER_TYPES_CAPABILITY_MASQUERADE 8
 // Ports of the host.
-#define POSTERN_DRIVER_TYPES_CAPABILITY_PUBLISH 8
+#define POSTERN_DRIVER_TYPES_CAPABILITY_PUBLISH 9
 // Kernel parameters of the driver's own links.
-#define POSTERN_DRIVER_TYPES_CAPABILITY_SYSCTL 9
+#define POSTERN_DRIVER_TYPES_CAPABILITY_SYSCTL 10
 
 // What an option belongs to.
 typedef uint8_t postern_driver_types_option_scope_t;
@@ -153,10 +156,23 @@ typedef struct postern_driver_types_subnet_view_t {
   network_driver_option_string_t   gateway;
 } postern_driver_types_subnet_view_t;
 
+// How the frames of a network that hosts share travel between them (RFC 7348).
+typedef struct postern_driver_types_tunnel_view_t {
+  // The network's VXLAN identifier, 1 to 16777215, the same on every host.
+  uint32_t   vni;
+  // This host's address in the network between the hosts.
+  network_driver_string_t   local;
+} postern_driver_types_tunnel_view_t;
+
 typedef struct {
   postern_driver_types_subnet_view_t *ptr;
   size_t len;
 } postern_driver_types_list_subnet_view_t;
+
+typedef struct {
+  bool is_some;
+  postern_driver_types_tunnel_view_t val;
+} postern_driver_types_option_tunnel_view_t;
 
 typedef struct {
   postern_driver_types_entry_t *ptr;
@@ -180,10 +196,13 @@ typedef struct postern_driver_types_network_view_t {
   bool   internal;
   // Whether endpoints may reach each other on every port.
   bool   icc;
-  // Bytes.
+  // Bytes. Of a network that hosts share, what is left of a frame between them.
   uint32_t   mtu;
-  // A MAC address the host offers for the network's own link.
+  // A MAC address the host offers for the network's own link. Of a network that hosts
+  // share it is the same on each: whichever host a sandbox is on is its gateway.
   network_driver_string_t   mac;
+  // How its frames reach other hosts; none of a network of this host alone.
+  postern_driver_types_option_tunnel_view_t   tunnel;
   // The user's labels, by key.
   postern_driver_types_list_entry_t   labels;
   // The user's options, by key; only those the manifest names.
@@ -313,6 +332,14 @@ typedef struct postern_driver_types_macvlan_link_t {
   postern_driver_types_macvlan_mode_t   mode;
 } postern_driver_types_macvlan_link_t;
 
+// A VXLAN link: the port of a bridge by which frames reach other hosts. It floods nothing
+// and learns nothing: frames go where the answers of `peers` say, or nowhere. Identifier,
+// addresses and UDP port are the host's affair. Only on a network that hosts share.
+typedef struct postern_driver_types_vxlan_link_t {
+  // The handle of the bridge, of the same decision.
+  network_driver_string_t   master;
+} postern_driver_types_vxlan_link_t;
+
 // What a link is.
 typedef struct postern_driver_types_link_kind_t {
   uint8_t tag;
@@ -321,6 +348,7 @@ typedef struct postern_driver_types_link_kind_t {
     postern_driver_types_adopt_link_t     adopt;
     postern_driver_types_veth_link_t     veth;
     postern_driver_types_macvlan_link_t     macvlan;
+    postern_driver_types_vxlan_link_t     vxlan;
   } val;
 } postern_driver_types_link_kind_t;
 
@@ -333,6 +361,8 @@ typedef struct postern_driver_types_link_kind_t {
 #define POSTERN_DRIVER_TYPES_LINK_KIND_VETH 2
 // A link of the sandbox on a parent of the host.
 #define POSTERN_DRIVER_TYPES_LINK_KIND_MACVLAN 3
+// The way to other hosts.
+#define POSTERN_DRIVER_TYPES_LINK_KIND_VXLAN 4
 
 // A link that should exist.
 typedef struct postern_driver_types_link_t {
@@ -524,7 +554,8 @@ typedef struct {
 
 // Imported Functions from `postern:driver/log@0.1.0`
 // Writes one line. A call has 64 lines of up to 1 KiB; what exceeds that is cut or
-// dropped without an error.
+// dropped without an error, up to the 2 MiB that a call may hand over in all, lines and
+// answer together: beyond them the call ends.
 extern void postern_driver_log_write(postern_driver_log_level_t level, network_driver_string_t *message);
 
 // Exported Functions from `postern:driver/driver@0.1.0`
@@ -552,7 +583,11 @@ void network_driver_option_string_free(network_driver_option_string_t *ptr);
 
 void postern_driver_types_subnet_view_free(postern_driver_types_subnet_view_t *ptr);
 
+void postern_driver_types_tunnel_view_free(postern_driver_types_tunnel_view_t *ptr);
+
 void postern_driver_types_list_subnet_view_free(postern_driver_types_list_subnet_view_t *ptr);
+
+void postern_driver_types_option_tunnel_view_free(postern_driver_types_option_tunnel_view_t *ptr);
 
 void postern_driver_types_list_entry_free(postern_driver_types_list_entry_t *ptr);
 
@@ -575,6 +610,8 @@ void postern_driver_types_adopt_link_free(postern_driver_types_adopt_link_t *ptr
 void postern_driver_types_veth_link_free(postern_driver_types_veth_link_t *ptr);
 
 void postern_driver_types_macvlan_link_free(postern_driver_types_macvlan_link_t *ptr);
+
+void postern_driver_types_vxlan_link_free(postern_driver_types_vxlan_link_t *ptr);
 
 void postern_driver_types_link_kind_free(postern_driver_types_link_kind_t *ptr);
 

@@ -129,6 +129,7 @@ fn element() -> impl Strategy<Value = Element> {
         (name(), mac()).prop_map(|(name, mac)| Element::PortMac(name, mac)),
         (name(), mac(), any_ip()).prop_map(|(name, mac, ip)| Element::Guard(name, mac, ip)),
         (any_ip(), name()).prop_map(|(ip, name)| Element::Endpoint(ip, name)),
+        (any_ip(), name()).prop_map(|(ip, name)| Element::Remote(ip, name)),
         any_ip().prop_map(Element::OffGateway),
         policies(),
         linked(),

@@ -98,8 +98,14 @@ impl World {
             self.made += 1;
             uid(4, self.made).parse().unwrap()
         });
-        let policy =
-            Policy { id, name: name.parse().unwrap(), revision: 1, created: Timestamp(0), spec };
+        let policy = Policy {
+            id,
+            name: name.parse().unwrap(),
+            revision: 1,
+            created: Timestamp(0),
+            spec,
+            shared: false,
+        };
         self.put(Put::Policy(Box::new(policy)));
         id
     }

@@ -62,7 +62,7 @@ pub(super) fn option_without_name() -> Specimen {
 
 pub(super) fn too_many_capabilities() -> Specimen {
     let code = store(MANIFEST + 24, &[FREE, 1000]);
-    bad(&code, "capabilities: has 1000 entries, at most 10 are allowed")
+    bad(&code, "capabilities: has 1000 entries, at most 11 are allowed")
 }
 
 pub(super) fn unknown_capability() -> Specimen {

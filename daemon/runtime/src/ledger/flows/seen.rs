@@ -43,7 +43,7 @@ pub(super) struct Member {
 /// Judges a flow; none if neither end is an endpoint.
 pub(super) fn judge(state: &State, packet: &FirstPacket, time: Timestamp) -> Option<Seen> {
     let (topology, policies) = (state.topology(), state.policies());
-    let endpoint = |ip: IpAddr| topology.endpoint(policies.endpoint_at(ip)?);
+    let endpoint = |ip: IpAddr| topology.any_endpoint(policies.endpoint_at(ip)?);
     let flow = flow(packet, time);
     let from = End { party: flow.from, endpoint: endpoint(packet.from) };
     let to = End { party: flow.to, endpoint: endpoint(packet.to) };
