@@ -95,7 +95,8 @@ fn tunnel(
         local,
         mtu: link.mtu.unwrap_or(DEFAULT_MTU),
     };
-    vec![Resource::Element(Element::Port(name)), Resource::Vxlan(vxlan)]
+    let elements = [Element::Port(name), Element::Tunnel(vni)];
+    elements.map(Resource::Element).into_iter().chain([Resource::Vxlan(vxlan)]).collect()
 }
 
 /// What an endpoint on another host needs on this one: the way to it, and that what comes from
@@ -119,6 +120,12 @@ pub fn peer(remote: &Remote, network: &Network) -> ResourceSet {
     let addresses = endpoint.addresses.iter().map(IpNetwork::ip);
     set.extend(addresses.map(|ip| Resource::Element(Element::Remote(ip, bridge.clone()))));
     set
+}
+
+/// Who in the underlay may send frames of a network: a host that has an endpoint on it.
+pub fn sender(view: &View<'_>, network: &Network, host: IpAddr) -> Option<Resource> {
+    let vni = network.vni.filter(|_| view.has_on(network.id, host))?;
+    Some(Resource::Element(Element::TunnelFrom(host, vni)))
 }
 
 /// What a link of a sandbox on another host opens on this one.

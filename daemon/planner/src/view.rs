@@ -1,10 +1,11 @@
 //! The topology as it would be with one record changed.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use postern_model::cluster::Remote;
 use postern_model::endpoint::Endpoint;
-use postern_model::id::{EndpointId, SandboxId};
+use postern_model::id::{EndpointId, NetworkId, SandboxId};
 use postern_model::network::Network;
 use postern_model::sandbox::Sandbox;
 use postern_model::topology::Topology;
@@ -120,6 +121,15 @@ impl<'a> View<'a> {
         let indexed = self.topology.peers().of_sandbox(id);
         let of = self.peers(indexed, |remote| remote.peer.sandbox.id == id);
         of.map(|remote| &remote.peer.sandbox).max_by_key(|sandbox| sandbox.revision)
+    }
+
+    /// Whether a host has an endpoint of a network.
+    pub fn has_on(&self, network: NetworkId, host: IpAddr) -> bool {
+        let is = |remote: &Remote| remote.peer.network() == network && remote.peer.underlay == host;
+        let (replaced, form) = self.peer.unzip();
+        let replaced = replaced.and_then(|id| self.topology.peers().get(id)).is_some_and(is);
+        let others = self.topology.peers().count_on(network, host) - usize::from(replaced);
+        others > 0 || form.flatten().is_some_and(is)
     }
 
     /// Whether an endpoint is of this host.

@@ -1,5 +1,8 @@
 //! One network over several hosts, with real packets between them.
 
+use std::net::UdpSocket;
+use std::time::Duration;
+
 use postern_proto::v1::PolicyRule;
 use postern_tests::dns::dig;
 use postern_tests::traffic::{self, Conversation, Server};
@@ -193,6 +196,66 @@ fn what_cannot_be_shared_is_said() {
         a.api.delete_network("one").await.unwrap();
         a.api.create_network("three", ask::overlay(&["10.3.0.0/24"])).await.unwrap();
         a.assert_agrees().await;
+    });
+}
+
+/// Of frames between hosts nothing is believed that the cluster does not say.
+#[test]
+fn a_stranger_in_the_underlay_is_nobody() {
+    Hosts::run(2, async |world| {
+        let made = world.share("blue", ask::network(&["10.1.0.0/24"])).await;
+        let [a, b] = world.hosts.as_slice() else { panic!("two hosts") };
+        let web = a.place("blue", "web", ask::endpoint()).await;
+        let db = b.place("blue", "db", ask::endpoint()).await;
+        world.until_all_know("blue").await;
+        let heard = db.enter(|| UdpSocket::bind("0.0.0.0:7000").unwrap());
+        heard.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        let to = format!("{}:7000", b.address_of("db", "blue").await);
+        let hears = |from: &Netns, words: &str| {
+            from.enter(|| {
+                UdpSocket::bind("0.0.0.0:0").unwrap().send_to(words.as_bytes(), &to).unwrap()
+            });
+            let mut buffer = [0; 64];
+            heard.recv(&mut buffer).is_ok_and(|length| &buffer[..length] == words.as_bytes())
+        };
+        assert!(hears(&web, "web"));
+        // In the middle of the underlay, with the MAC and the address of `web`.
+        let peer = &b.api.peers("blue").await.unwrap()[0];
+        let middle = Netns::current();
+        let stranger = |local: &str| {
+            let vni = made.vni;
+            middle.sh(&format!(
+                "ip link add stranger type vxlan id {vni} local {local} remote {} dstport 4789",
+                b.underlay
+            ));
+            middle.sh(&format!("ip link set stranger address {} mtu 1400 up", peer.mac_address));
+            middle.sh(&format!("ip addr add {}/24 dev stranger", peer.ipv4_address));
+            let db = b.api.endpoint("db.blue");
+            db
+        };
+        let mac = stranger(MIDDLE).await.unwrap().mac_address;
+        let neighbour =
+            format!("ip neigh add {} lladdr {mac} dev stranger", to.split(':').next().unwrap());
+        middle.sh(&neighbour);
+        assert!(!hears(&middle, "stranger"), "it is no host of the cluster");
+        // What it sends is right but for that: with the address of a host it is heard.
+        middle.sh("ip link del stranger");
+        middle.sh(&format!("ip addr add {}/32 dev lo", a.underlay));
+        stranger(&a.underlay).await.unwrap();
+        middle.sh(&neighbour);
+        assert!(hears(&middle, "thief"));
+        // And an address of its own choice is nobody's, from wherever it comes.
+        middle.sh(&format!("ip addr del {}/24 dev stranger", peer.ipv4_address));
+        middle.sh("ip addr add 10.1.0.99/24 dev stranger");
+        middle.sh(&neighbour.replace("neigh add", "neigh replace"));
+        assert!(!hears(&middle, "nobody"));
+        middle.sh("ip link del stranger");
+        // Its only endpoint gone, the host has nothing to say on the network.
+        let from = format!("{} . ", a.underlay);
+        let senders = || b.netns.sh("nft list set inet postern tunnel-from4");
+        assert!(senders().contains(&from), "{}", senders());
+        a.api.disconnect("blue", "web").await.unwrap();
+        b.until("it is no sender", async || !senders().contains(&from)).await;
     });
 }
 

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use postern_model::cluster::Vni;
 use postern_model::mac::MacAddr;
 use postern_model::name::{IFNAME_MAX, IfName};
 use postern_model::network::Family;
@@ -38,6 +39,11 @@ impl Fields {
             IpAddr::V4(ip) => self.push(&ip.octets()),
             IpAddr::V6(ip) => self.push(&ip.octets()),
         }
+    }
+
+    /// As a VXLAN header has it: 24 bits, and a byte of zeros.
+    pub(super) fn vni(self, vni: Vni) -> Self {
+        self.push(&(vni.number() << 8).to_be_bytes())
     }
 
     pub(super) fn protocol(self, protocol: Protocol) -> Self {
@@ -88,6 +94,11 @@ impl Reader<'_> {
             Family::V4 => Ipv4Addr::from(self.take::<4>()?).into(),
             Family::V6 => Ipv6Addr::from(self.take::<16>()?).into(),
         })
+    }
+
+    pub(super) fn vni(&mut self) -> Option<Vni> {
+        let number = u32::from_be_bytes(self.take()?);
+        Vni::try_from(number >> 8).ok().filter(|_| number & 0xff == 0)
     }
 
     /// A host address; an unspecified one belongs into the other map.

@@ -12,11 +12,11 @@ use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 
 use super::expr::Stmt;
 use super::maps;
-use super::rules_bridge::{self, ADVERT};
 use super::rules_flows;
 use super::rules_inet;
 use super::rules_policy;
 use super::schema::{Field, Kind, SETS, SetSpec, TABLE, Table};
+use super::{raw, rules_bridge};
 
 /// A chain.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +67,9 @@ pub(super) fn ruleset() -> Nftables<'static> {
     for set in SETS.iter().filter(|set| !maps::is_native(set)) {
         batch.add(set_object(set));
     }
-    batch.add(NfListObject::Chain(chain_object(Table::Bridge, ADVERT, None)));
+    for rule in raw::all() {
+        batch.add(NfListObject::Chain(chain_object(rule.table, rule.chain, None)));
+    }
     for chain in &chains {
         let object = chain_object(chain.table, chain.name, chain.hook);
         batch.add(NfListObject::Chain(object.clone()));

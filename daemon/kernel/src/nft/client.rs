@@ -15,7 +15,7 @@ use super::owner::Owner;
 use super::schema::{SetSpec, Table};
 use super::socket::NetfilterSocket;
 use super::transact::known_removal;
-use super::{advert, chain, dump, expr, maps};
+use super::{chain, dump, expr, maps, raw};
 
 /// The tables of one network namespace: the one it was opened in, whatever thread uses it
 /// later. Can be shared; dropping it leaves the tables as they are.
@@ -75,7 +75,10 @@ impl Nft {
     /// the tables.
     pub fn load_base(&self) -> Result<bool, NftError> {
         let first = Changes::other(Table::Inet, maps::declare());
-        let then = Changes::other(Table::Bridge, [advert::flush(), advert::rule()]);
+        let mut then = Changes::default();
+        for rule in raw::all() {
+            then.0.extend(Changes::other(rule.table, [rule.flush(), rule.put()]).0);
+        }
         self.script(first, chain::ruleset(), then)
     }
 

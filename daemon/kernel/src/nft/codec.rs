@@ -55,6 +55,8 @@ pub(super) fn encode(element: &Element) -> Option<Raw> {
         Element::PortMac(name, mac) => key.name(name).mac(*mac).key(),
         Element::Guard(name, mac, ip) => key.name(name).mac(*mac).ip(*ip).key(),
         Element::Endpoint(ip, name) | Element::Remote(ip, name) => key.ip(*ip).name(name).key(),
+        Element::Tunnel(vni) => key.vni(*vni).key(),
+        Element::TunnelFrom(ip, vni) => key.ip(*ip).vni(*vni).key(),
         Element::OffGateway(ip) | Element::Policed(_, ip) | Element::Isolated(_, ip) => {
             key.ip(*ip).key()
         }
@@ -174,6 +176,10 @@ pub(super) fn decode(set: &str, raw: &Raw) -> Option<Element> {
         "port-mac" => Element::PortMac(key.name()?, key.mac()?),
         "guard4" | "guard6" => Element::Guard(key.name()?, key.mac()?, key.ip(family("guard4"))?),
         "endpoint4" | "endpoint6" => Element::Endpoint(key.ip(family("endpoint4"))?, key.name()?),
+        "tunnels" => Element::Tunnel(key.vni()?),
+        "tunnel-from4" | "tunnel-from6" => {
+            Element::TunnelFrom(key.ip(family("tunnel-from4"))?, key.vni()?)
+        }
         "remote4" | "remote6" => Element::Remote(key.ip(family("remote4"))?, key.name()?),
         "off-gateway4" | "off-gateway6" => Element::OffGateway(key.ip(family("off-gateway4"))?),
         "link4" | "link6" => link(family("link4"), &mut key)?,

@@ -18,10 +18,9 @@ use super::batch::{kernel_verdict, sought};
 use super::chain::chains;
 use super::codec::{Lasting, Raw, Value, decode, encode};
 use super::comment::comment;
-use super::rules_bridge::ADVERT;
 use super::schema::{Kind, SETS, SetSpec, TABLE, Table};
 use super::socket::{Frame, NetfilterSocket, Reply, nested};
-use super::{advert, maps};
+use super::{maps, raw};
 
 const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 const NFTA_LIST_ELEM: u16 = 1;
@@ -257,7 +256,9 @@ fn predecessor(key: &[u8]) -> Option<Vec<u8>> {
 /// in their order and no others.
 pub(super) fn is_intact(socket: &mut NetfilterSocket) -> io::Result<bool> {
     let mut expected: BTreeMap<(Table, String), Vec<String>> = BTreeMap::new();
-    expected.insert((Table::Bridge, ADVERT.to_owned()), vec![advert::COMMENT.to_owned()]);
+    for rule in raw::all() {
+        expected.insert((rule.table, rule.chain.to_owned()), vec![rule.comment.to_owned()]);
+    }
     for chain in chains() {
         let comments = chain.rules.iter().map(|rule| rule.comment.to_owned()).collect();
         expected.insert((chain.table, chain.name.to_owned()), comments);

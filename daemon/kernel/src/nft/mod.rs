@@ -12,7 +12,6 @@
 //! [`Nft::commit`]. No other table is touched, and where the kernel can keep tables for one
 //! process, nobody else touches these.
 
-mod advert;
 mod batch;
 mod bytes;
 mod chain;
@@ -26,6 +25,7 @@ mod expr;
 mod maps;
 mod notice;
 mod owner;
+mod raw;
 pub(crate) mod redirect;
 mod rules_bridge;
 mod rules_flows;

@@ -9,13 +9,11 @@ use super::chain::{Chain, Hook, Rule};
 use super::expr::{
     Expr, Stmt, accept, any_of, concat, drop, field, iifname, is, is_not, jump, oifname, text,
 };
+use super::raw::ADVERT;
 use super::schema::Table;
 
 /// Before destination address translation of bridged packets.
 const PRIORITY: i32 = -310;
-
-/// The chain that the ruleset declares and netlink fills: see [`super::advert`].
-pub(super) const ADVERT: &str = "advert";
 
 pub(super) fn chains() -> Vec<Chain> {
     let hook = Hook { kind: NfChainType::Filter, hook: NfHook::Prerouting, priority: PRIORITY };

@@ -14,11 +14,14 @@ use super::expr::{
     iifname, is, is_not, jump, masquerade, meta, nfproto, note, number, oifname, prefix, snat,
     text,
 };
+use super::raw::{TUNNEL4, TUNNEL6};
 use super::rules_flows;
 use super::rules_policy::POLICY;
 use super::schema::Table;
 
 const RAW: i32 = -300;
+/// As `postern_planner::desired::VXLAN_PORT` has it.
+const VXLAN_PORT: u32 = 4789;
 const DSTNAT: i32 = -100;
 const FILTER: i32 = 0;
 const SRCNAT: i32 = 100;
@@ -73,7 +76,15 @@ fn within(set: &'static str) -> Stmt {
 /// `route_localnet`, without which the host itself could not reach a port published on one.
 fn early() -> Vec<Rule> {
     let loopback = is(field("ip", "daddr"), prefix("127.0.0.0", 8));
-    vec![Rule::new("loopback addresses are the host's own", [from_bridge(), loopback, drop()])]
+    let tunnel = |family, chain| {
+        let vxlan = is(field("udp", "dport"), number(VXLAN_PORT));
+        Rule::new("frames of other hosts", [nfproto(family), vxlan, jump(chain)])
+    };
+    vec![
+        Rule::new("loopback addresses are the host's own", [from_bridge(), loopback, drop()]),
+        tunnel(Family::V4, TUNNEL4),
+        tunnel(Family::V6, TUNNEL6),
+    ]
 }
 
 fn prerouting() -> Vec<Rule> {

@@ -140,7 +140,7 @@ const FENCE6: SetSpec = fence("fence6", &[V6]);
 /// `bridges` and `neighbours` hold pairs of one name with itself: no rule can compare
 /// the two interfaces of a packet, but `iifname . oifname` is in such a set only if they
 /// are equal, and `iifname . iifname` asks for the one alone.
-pub(super) const SETS: [SetSpec; 70] = [
+pub(super) const SETS: [SetSpec; 73] = [
     set(Table::Inet, "bridges", &[IF, IF]),
     set(Table::Inet, "neighbours", &[IF, IF]),
     set(Table::Inet, "open", &[IF]),
@@ -150,6 +150,10 @@ pub(super) const SETS: [SetSpec; 70] = [
     set(Table::Inet, "masquerade6", &[IF]),
     set(Table::Inet, "endpoint4", &[V4, IF]),
     set(Table::Inet, "endpoint6", &[V6, IF]),
+    // A VNI and the zeros after it are as long as an IPv4 address, and no type of `nft`'s.
+    set(Table::Inet, "tunnels", &[V4]),
+    set(Table::Inet, "tunnel-from4", &[V4, V4]),
+    set(Table::Inet, "tunnel-from6", &[V6, V4]),
     set(Table::Inet, "remote4", &[V4, IF]),
     set(Table::Inet, "remote6", &[V6, IF]),
     set(Table::Inet, "off-gateway4", &[V4]),

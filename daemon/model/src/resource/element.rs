@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
+use crate::cluster::Vni;
 use crate::mac::MacAddr;
 use crate::name::IfName;
 use crate::network::Family;
@@ -57,6 +58,10 @@ pub enum Element {
     /// The address of an endpoint on another host, on a bridge: what may reach it is decided
     /// there.
     Remote(IpAddr, IfName),
+    /// A VNI whose frames come from certain hosts alone.
+    Tunnel(Vni),
+    /// One of these hosts, by its address in the underlay.
+    TunnelFrom(IpAddr, Vni),
     /// A port whose sandbox is cut off.
     Quarantine(IfName),
     /// The identity of an endpoint's or a gateway's address.
@@ -197,6 +202,9 @@ impl Element {
             Self::Guard(_, _, IpAddr::V6(_)) => "guard6",
             Self::Endpoint(IpAddr::V4(_), _) => "endpoint4",
             Self::Endpoint(IpAddr::V6(_), _) => "endpoint6",
+            Self::Tunnel(_) => "tunnels",
+            Self::TunnelFrom(IpAddr::V4(_), _) => "tunnel-from4",
+            Self::TunnelFrom(IpAddr::V6(_), _) => "tunnel-from6",
             Self::Remote(IpAddr::V4(_), _) => "remote4",
             Self::Remote(IpAddr::V6(_), _) => "remote6",
             Self::OffGateway(IpAddr::V4(_)) => "off-gateway4",
@@ -312,6 +320,8 @@ impl fmt::Display for Element {
             Self::PortMac(name, mac) => write!(f, "{name} . {mac}"),
             Self::Guard(name, mac, ip) => write!(f, "{name} . {mac} . {ip}"),
             Self::Endpoint(ip, name) | Self::Remote(ip, name) => write!(f, "{ip} . {name}"),
+            Self::Tunnel(vni) => write!(f, "{vni}"),
+            Self::TunnelFrom(ip, vni) => write!(f, "{ip} . {vni}"),
             Self::OffGateway(ip) | Self::Policed(_, ip) | Self::Isolated(_, ip) => {
                 write!(f, "{ip}")
             }

@@ -1,6 +1,7 @@
 //! Endpoints on other hosts, with their indexes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 
 use crate::cluster::Remote;
 use crate::id::{EndpointId, NetworkId, SandboxId};
@@ -12,6 +13,8 @@ pub struct Peers {
     all: BTreeMap<EndpointId, Remote>,
     by_network: HashMap<NetworkId, BTreeSet<EndpointId>>,
     by_sandbox: HashMap<SandboxId, BTreeSet<EndpointId>>,
+    /// How many of a network are on the host at an address of the underlay.
+    hosts: HashMap<(NetworkId, IpAddr), usize>,
     /// By the sandbox's name: on different hosts several may have it.
     by_name: HashMap<String, BTreeSet<EndpointId>>,
     /// By the name that its sandbox has a link to.
@@ -24,6 +27,7 @@ impl Peers {
         self.forget(id);
         let sandbox = &remote.peer.sandbox;
         self.by_network.entry(remote.peer.network()).or_default().insert(id);
+        *self.hosts.entry((remote.peer.network(), remote.peer.underlay)).or_default() += 1;
         self.by_sandbox.entry(sandbox.id).or_default().insert(id);
         self.by_name.entry(sandbox.name.to_string()).or_default().insert(id);
         for link in &sandbox.spec.links {
@@ -36,6 +40,13 @@ impl Peers {
         let Some(remote) = self.all.remove(&id) else { return };
         let sandbox = &remote.peer.sandbox;
         take(self.by_network.get_mut(&remote.peer.network()), id);
+        let host = (remote.peer.network(), remote.peer.underlay);
+        if let Some(count) = self.hosts.get_mut(&host) {
+            *count -= 1;
+            if *count == 0 {
+                self.hosts.remove(&host);
+            }
+        }
         take(self.by_sandbox.get_mut(&sandbox.id), id);
         take(self.by_name.get_mut(sandbox.name.as_str()), id);
         for link in &sandbox.spec.links {
@@ -75,6 +86,11 @@ impl Peers {
     /// Those on a network.
     pub fn of_network(&self, id: NetworkId) -> impl Iterator<Item = &Remote> {
         self.of(self.by_network.get(&id))
+    }
+
+    /// How many endpoints of a network a host has.
+    pub fn count_on(&self, network: NetworkId, host: IpAddr) -> usize {
+        self.hosts.get(&(network, host)).copied().unwrap_or_default()
     }
 
     /// Those in a sandbox.

@@ -17,6 +17,7 @@ use postern_planner::view::View;
 use postern_planner::{desired, diff};
 use postern_server::DriftFacts;
 
+use super::shared::senders;
 use super::{Core, Ledger, namespace_ref, outcome};
 
 /// What should be, object by object, so that one that cannot be repaired does not hold
@@ -79,6 +80,7 @@ fn parts(
     let view = View::of(topology);
     shared.extend(topology.networks().map(|network| {
         let mut set = desired::network(network, policies.is_policed(network.id), underlay);
+        set.extend(senders(topology, network));
         for remote in topology.peers().of_network(network.id) {
             set.extend(desired::peer(remote, network));
             if !remote.peer.sandbox.spec.links.is_empty() {

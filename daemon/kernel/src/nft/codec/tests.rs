@@ -130,6 +130,9 @@ fn element() -> impl Strategy<Value = Element> {
         (name(), mac(), any_ip()).prop_map(|(name, mac, ip)| Element::Guard(name, mac, ip)),
         (any_ip(), name()).prop_map(|(ip, name)| Element::Endpoint(ip, name)),
         (any_ip(), name()).prop_map(|(ip, name)| Element::Remote(ip, name)),
+        (1_u32..1 << 24).prop_map(|vni| Element::Tunnel(vni.try_into().unwrap())),
+        (any_ip(), 1_u32..1 << 24)
+            .prop_map(|(ip, vni)| Element::TunnelFrom(ip, vni.try_into().unwrap())),
         any_ip().prop_map(Element::OffGateway),
         policies(),
         linked(),

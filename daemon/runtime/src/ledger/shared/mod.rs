@@ -22,7 +22,7 @@ use super::{Core, Ledger};
 use crate::cluster::{Membership, News};
 
 pub(super) use blocks::Low;
-pub(super) use peers::gone_with;
+pub(super) use peers::{gone_with, senders};
 
 /// After so long, what could not be followed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);

@@ -10,7 +10,7 @@ use postern_model::name::Labels;
 use postern_model::network::Network;
 use postern_model::plan::Plan;
 use postern_model::refusal::{Class, Refusal};
-use postern_model::resource::ResourceSet;
+use postern_model::resource::{Resource, ResourceSet};
 use postern_model::sandbox::Sandbox;
 use postern_model::topology::{Put, Topology};
 use postern_planner::view::View;
@@ -65,6 +65,9 @@ fn plan_between(
         if let Some(remote) = form {
             set.extend(desired::peer(remote, network));
         }
+        // One of the host's endpoints is enough, whichever.
+        let hosts = [old, new].into_iter().flatten().map(|of| of.peer.underlay);
+        set.extend(hosts.filter_map(|host| desired::sender(&view, network, host)));
         // Each of the sandbox's endpoints has a part in what its links come to.
         for sandbox in [old, new].into_iter().flatten().map(|of| of.peer.sandbox.id) {
             if let Some(sandbox) = view.remote_sandbox(sandbox) {
@@ -83,8 +86,20 @@ pub(in crate::ledger) fn gone_with(
     network: &Network,
 ) -> (ResourceSet, Vec<Put>) {
     let peers = || topology.peers().of_network(network.id);
-    let set = peers().flat_map(|remote| desired::peer(remote, network)).collect();
+    let mut set: ResourceSet = peers().flat_map(|remote| desired::peer(remote, network)).collect();
+    set.extend(senders(topology, network));
     (set, peers().map(|remote| Put::PeerGone(remote.peer.id())).collect())
+}
+
+/// Who in the underlay may send frames of a network.
+pub(in crate::ledger) fn senders(
+    topology: &Topology,
+    network: &Network,
+) -> impl Iterator<Item = Resource> {
+    let view = View::of(topology);
+    let hosts = topology.peers().of_network(network.id).map(|remote| remote.peer.underlay);
+    let hosts: BTreeSet<std::net::IpAddr> = hosts.collect();
+    hosts.into_iter().filter_map(move |host| desired::sender(&view, network, host))
 }
 
 impl<K: Kernel> Core<K> {
