@@ -26,7 +26,7 @@ enum Task {
     /// Install what building and running need: Debian packages and the wasm32 target
     Setup,
     /// Show on this machine what the daemon does, in namespaces of its own
-    Demo,
+    Demo(Demo),
     /// Run everything that must pass; needs root
     Test,
     /// Kill the daemon at every place it can fail, again and again; needs root
@@ -56,6 +56,13 @@ enum Task {
 }
 
 #[derive(Debug, Args)]
+struct Demo {
+    /// Show one network over three hosts instead, with an etcd between them
+    #[arg(long)]
+    overlay: bool,
+}
+
+#[derive(Debug, Args)]
 struct Crash {
     /// How many lives of a daemon; each comes to some ten operations and two kills
     #[arg(long, default_value_t = 100)]
@@ -75,7 +82,8 @@ struct Soak {
 fn main() -> ExitCode {
     let done = match Xtask::parse().task {
         Task::Setup => setup::everything(),
-        Task::Demo => demo::run(),
+        Task::Demo(Demo { overlay: false }) => demo::run(),
+        Task::Demo(Demo { overlay: true }) => demo::overlay::run(),
         Task::Test => checks::test(),
         Task::Crash(Crash { lives, seed }) => checks::crash(lives, seed),
         Task::Ci => checks::ci(),

@@ -57,16 +57,17 @@ pub(crate) fn programs() -> Result<(), Failure> {
 pub(crate) fn test_programs() -> Result<(), Failure> {
     install(&[PROGRAMS, CLIENTS].concat())?;
     javascript();
-    etcd()
+    etcd().map(drop)
 }
 
 /// The etcd that hosts of the tests share: where it is installed, that one, else one that is
 /// unpacked where the tests look for it.
-fn etcd() -> Result<(), Failure> {
+pub(crate) fn etcd() -> Result<PathBuf, Failure> {
     if has("etcd") {
-        return Ok(());
+        return Ok("etcd".into());
     }
-    unpacked(&target().join("etcd"), &["etcd-server"], "usr/bin/etcd").map(drop)
+    let proof = "usr/bin/etcd";
+    Ok(unpacked(&target().join("etcd"), &["etcd-server"], proof)?.join(proof))
 }
 
 /// What makes a driver of JavaScript. npm itself is left to who wants it: Debian's is 356

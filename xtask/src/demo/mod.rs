@@ -2,6 +2,7 @@
 //! made for it out of namespaces and gone afterwards.
 
 mod drivers;
+pub(crate) mod overlay;
 mod policies;
 mod stage;
 mod story;

@@ -25,7 +25,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 
 /// A program that is killed when it is no longer needed.
 #[derive(Debug)]
-struct Running(Child);
+pub(super) struct Running(pub(super) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -171,7 +171,7 @@ impl Stage {
 }
 
 /// New network and mount namespaces, with a `/run` of their own.
-fn separate() -> Result<(), Failure> {
+pub(super) fn separate() -> Result<(), Failure> {
     let failed = |what: &'static str| move |error| Failure::during(what, error);
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).map_err(failed("unshare"))?;
     let none: Option<&str> = None;
