@@ -1,6 +1,7 @@
 //! Network namespaces as the tests see them.
 
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -73,6 +74,14 @@ impl Netns {
         unsafe {
             command.pre_exec(move || setns(&netns, CloneFlags::CLONE_NEWNET).map_err(Into::into));
         }
+    }
+
+    /// Does something outside with a path by which the namespace is found meanwhile.
+    ///
+    /// # Panics
+    /// Where `work` does.
+    pub fn hold_while<R>(&self, work: impl FnOnce(&str) -> R) -> R {
+        work(&format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd()))
     }
 
     /// Runs a command line inside; see [`crate::command::sh`].

@@ -39,6 +39,8 @@ pub(crate) enum Which {
     Policy,
     /// Names, and how soon a change is told; beside dnsmasq and aardvark-dns
     Dns,
+    /// One network over several hosts; beside a VXLAN link made by hand
+    Overlay,
     /// A driver's decision, beside a remote driver of Docker's kind
     Driver,
 }
@@ -52,6 +54,7 @@ impl Which {
             Self::Outage => "outage",
             Self::Policy => "policy",
             Self::Dns => "dns",
+            Self::Overlay => "overlay",
             Self::Driver => "driver",
         }
     }
@@ -100,6 +103,9 @@ pub(crate) fn bench(wanted: &Bench) -> Result<(), Failure> {
     if which.is(Which::Dns) {
         setup::measures()?;
         beside(&mut bench, "aardvark-dns", "--aardvark");
+    }
+    if which.is(Which::Overlay) {
+        setup::etcd()?;
     }
     if which.is(Which::Driver) {
         bench.arg("--driver").arg(driver(&target)?);

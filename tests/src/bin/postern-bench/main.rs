@@ -12,6 +12,7 @@ mod gateway;
 mod netavark;
 mod others;
 mod outage;
+mod overlay;
 mod plot;
 mod policy;
 mod report;
@@ -79,6 +80,7 @@ const BENCHES: &[(&str, &[u32])] = &[
     ("outage", &[1000]),
     ("policy", &[100, 1000, 5000]),
     ("dns", &[10, 5000]),
+    ("overlay", &[30, 1000]),
     ("driver", &[]),
 ];
 
@@ -90,6 +92,7 @@ impl Wanted {
             "gateway" => Ok(gateway::measure(sizes)),
             "outage" => Ok(outage::measure(sizes)),
             "policy" => Ok(policy::measure(sizes)),
+            "overlay" => Ok(overlay::measure(sizes)),
             "dns" => Ok(dns::measure(self.aardvark.as_deref(), sizes)),
             // Measured by a program that has the drivers' host in it.
             _ => rows_of(self.driver.as_deref()),

@@ -31,6 +31,13 @@ const CHAPTERS: &[(&str, &str)] = &[
     ),
     ("policy", "A change of a policy, and what policies cost a packet and a start."),
     ("dns", "Names: the same ones at the same clients for all; then changes and memory."),
+    (
+        "overlay",
+        "One network over three hosts, in namespaces, with an etcd of one member without fsync: \
+         until a newcomer answers each other host, counted from the answer to its connect. \
+         Packets and bytes between two hosts, in turn with two whose VXLAN link was made by \
+         hand. Then 10,000 endpoints of 100 hosts, simulated by their keys.",
+    ),
     ("driver", "A driver's decision, beside a remote driver of Docker's kind."),
 ];
 

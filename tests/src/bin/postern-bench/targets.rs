@@ -126,6 +126,28 @@ pub(crate) fn targets(rows: &[Row]) -> Vec<Target> {
     all.push(Target::at_most(work, 0.0, "packets", lost.map(|lost| lost as f64)));
     let work = "flushed ruleset: back";
     all.push(Target::at_most(work, 100.0, "ms", run.least(work, |row| row.p50)));
+    let most = run.sizes("reached from another host").map(|(_, most)| most);
+    let newcomer =
+        most.and_then(|size| run.row("reached from another host", attach::SUBJECT, size));
+    let what = "a newcomer is reached from another host, p99";
+    all.push(Target::at_most(what, 50.0, "ms", newcomer.and_then(|row| row.p99)));
+    for work in ["connect to a shared network", "reached from another host"] {
+        let what = format!("{work}: the most endpoints against the least");
+        all.push(Target::at_most(what, 1.2, "×", run.growth(work)));
+    }
+    let bare = |work: &str, value: fn(&Row) -> Option<f64>| {
+        let ours = value(run.row(work, attach::SUBJECT, 2)?)?;
+        Some((ours, value(run.row(work, "bare VXLAN", 2)?)?))
+    };
+    let found = bare("packet between hosts", |row| row.p50).map(|(ours, bare)| ours / bare);
+    all.push(Target::at_most("packet between hosts, against a bare VXLAN link", 1.1, "×", found));
+    let found = bare("MiB between hosts", |row| row.qps).map(|(ours, bare)| bare / ours);
+    all.push(Target::at_most(
+        "bytes between hosts: a bare VXLAN link's, against ours",
+        1.1,
+        "×",
+        found,
+    ));
     let mib = |row: &Row| Some(row.rss_kib? / 1024.0);
     all.push(Target::at_most("memory at rest", 64.0, "MiB", run.least("resident at rest", mib)));
     let most = run.sizes("resident per endpoint").map(|(_, most)| most);

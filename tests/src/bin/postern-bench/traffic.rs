@@ -77,6 +77,38 @@ pub(crate) fn connections(
     })
 }
 
+/// MiB a second from one namespace to another over one TCP connection, for a second.
+pub(crate) fn stream(near: &Netns, far: &Netns, address: &str) -> f64 {
+    const CHUNK: usize = 128 << 10;
+    const LASTS: Duration = Duration::from_secs(1);
+    let failed = |error: io::Error| -> ! { panic!("a stream to {address}: {error}") };
+    let listener = far.enter(|| TcpListener::bind("0.0.0.0:0")).unwrap_or_else(|e| failed(e));
+    let port = listener.local_addr().map_or(0, |address| address.port());
+    let to = self::address(address, port);
+    let sink = std::thread::spawn(move || -> io::Result<(u64, Duration)> {
+        let (mut stream, _) = listener.accept()?;
+        let (mut buffer, mut total, begun) = (vec![0; CHUNK], 0_u64, Instant::now());
+        loop {
+            match stream.read(&mut buffer)? {
+                0 => return Ok((total, begun.elapsed())),
+                read => total += read as u64,
+            }
+        }
+    });
+    near.enter(|| {
+        let mut stream = TcpStream::connect_timeout(&to, PATIENCE).unwrap_or_else(|e| failed(e));
+        let (chunk, begun) = (vec![0; CHUNK], Instant::now());
+        while begun.elapsed() < LASTS {
+            stream.write_all(&chunk).unwrap_or_else(|e| failed(e));
+        }
+    });
+    match sink.join() {
+        Ok(Ok((total, time))) => total as f64 / f64::from(1 << 20) / time.as_secs_f64(),
+        Ok(Err(error)) => failed(error),
+        Err(_) => panic!("a stream to {address}"),
+    }
+}
+
 /// Throws away what has come to a socket.
 pub(crate) fn empty(socket: &UdpSocket) {
     let emptied = socket.set_nonblocking(true).and_then(|()| {
