@@ -40,6 +40,10 @@
 //! [`testing`] has views for them. `postern driver new` makes a project to start from,
 //! `docs/driver-tutorial.md` goes through it.
 //!
+//! A driver whose networks the hosts of a cluster share implements [`MultiHostDriver`] as well,
+//! and is exported with [`export_multi_host_driver!`]: it says what reaches an endpoint on
+//! another host. What bridges have in common is in [`bridge`].
+//!
 //! A driver's memory comes from an arena of the SDK's, as a driver lives for one call; without the feature `arena` the global allocator is
 //! the author's to choose.
 //!

@@ -28,6 +28,7 @@ mod api;
 mod daemon;
 mod dynamic;
 mod etcd;
+pub mod etcd_json;
 mod foreign;
 mod hosts;
 mod kernel;

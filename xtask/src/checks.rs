@@ -32,6 +32,16 @@ pub(crate) fn crash(lives: u64, seed: u64) -> Result<(), Failure> {
     system("crash::", &[("POSTERN_CRASH_LIVES", &lives), ("POSTERN_CRASH_SEED", &seed)])
 }
 
+/// The randomised test of hosts that share networks.
+pub(crate) fn overlay(epochs: u64, seed: u64) -> Result<(), Failure> {
+    need_root("the whole-system tests")?;
+    setup::test_programs()?;
+    setup::compilers()?;
+    let (epochs, seed) = (epochs.to_string(), seed.to_string());
+    let settings = [("POSTERN_OVERLAY_EPOCHS", &*epochs), ("POSTERN_OVERLAY_SEED", &*seed)];
+    system("overlay_chaos::", &settings)
+}
+
 /// Clients at full speed, for as long as one likes.
 pub(crate) fn soak(seconds: u64) -> Result<(), Failure> {
     need_root("the whole-system tests")?;

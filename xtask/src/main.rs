@@ -70,6 +70,10 @@ struct Crash {
     /// What befalls them: the same for the same number
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Of three hosts that share networks instead, with partitions and an etcd that is killed:
+    /// each life comes to some twenty steps and a look at everything
+    #[arg(long)]
+    overlay: bool,
 }
 
 #[derive(Debug, Args)]
@@ -85,7 +89,8 @@ fn main() -> ExitCode {
         Task::Demo(Demo { overlay: false }) => demo::run(),
         Task::Demo(Demo { overlay: true }) => demo::overlay::run(),
         Task::Test => checks::test(),
-        Task::Crash(Crash { lives, seed }) => checks::crash(lives, seed),
+        Task::Crash(Crash { lives, seed, overlay: false }) => checks::crash(lives, seed),
+        Task::Crash(Crash { lives, seed, overlay: true }) => checks::overlay(lives, seed),
         Task::Ci => checks::ci(),
         Task::Soak(Soak { seconds }) => checks::soak(seconds),
         Task::Bench(wanted) => bench::bench(&wanted),

@@ -38,7 +38,7 @@ pub(crate) enum DriverCommand {
 const GRANTS: &str = "\
 A grant is a capability, alone or with a scope:
 
-  bridge, veth, macvlan, filter, address, route, masquerade, publish, sysctl, adopt-link
+  bridge, veth, macvlan, vxlan, filter, address, route, masquerade, publish, sysctl, adopt-link
   adopt-link=br-*,lan0   links by name; likewise bridge=NAME and sysctl=KEY
   macvlan=eth1,eth1.*    links of the host that endpoints may be on, past its rules
   address=10.0.0.0/8     prefixes; likewise route and masquerade (of a fixed source address)

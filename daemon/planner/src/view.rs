@@ -94,11 +94,6 @@ impl<'a> View<'a> {
         joined
     }
 
-    /// Sandboxes of this host that have a link to the one of a name.
-    pub fn linkers(&self, name: &str) -> impl Iterator<Item = &'a Sandbox> {
-        self.topology.linkers(name)
-    }
-
     /// Sandboxes of other hosts that have a link to the one of a name.
     pub fn remote_linkers(&self, name: &str) -> Vec<&'a Sandbox> {
         let indexed = self.topology.peers().of_linkers(name);

@@ -31,6 +31,7 @@ mod names;
 mod names_outside;
 mod networks;
 mod overlay;
+mod overlay_chaos;
 mod overlay_faults;
 mod policies;
 mod policies_api;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use postern_tests::traffic::{self, Conversation, Server};
-use postern_tests::{Hosts, LEASE, ask};
+use postern_tests::{Hosts, LEASE, MIDDLE, ask, etcd_json};
 use tonic::Code;
 
 /// At once: nobody waits for an etcd that is not there.
@@ -168,5 +168,113 @@ fn no_address_is_given_twice_and_blocks_run_out() {
         for host in &world.hosts {
             host.assert_agrees().await;
         }
+    });
+}
+
+/// A device that is made again knows nothing of what was told to the one before.
+#[test]
+fn what_somebody_deletes_is_made_again_with_all_it_knew() {
+    Hosts::run(2, async |world| {
+        let made = world.share("blue", ask::network(&["10.1.0.0/24", "fd00:1::/64"])).await;
+        let [a, b] = world.hosts.as_slice() else { panic!("two hosts") };
+        let web = a.place("blue", "web", ask::endpoint()).await;
+        let db = b.place("blue", "db", ask::endpoint()).await;
+        world.until_all_know("blue").await;
+        let _server = Server::tcp(&db, "[::]:80", "db");
+        let address = format!("{}:80", b.address_of("db", "blue").await);
+        let short = made.uid.rsplit('-').next().unwrap().to_owned();
+        for device in [format!("vx-{short}"), format!("br-{short}")] {
+            a.netns.sh(&format!("ip link del {device}"));
+            let again = async || traffic::tcp(&web, &address).is_some();
+            a.until(&format!("{device} is back"), again).await;
+            a.assert_agrees().await;
+        }
+        // What is not noticed is found when it is looked for.
+        let peer = &a.api.peers("blue").await.unwrap()[0];
+        let mac = &peer.mac_address;
+        a.netns.sh(&format!("bridge fdb del {mac} dev vx-{short} self"));
+        assert!(!a.api.drift().await.unwrap().is_empty());
+        assert_eq!(a.cli(&["reconcile"]).code, Some(0));
+        assert_eq!(traffic::tcp(&web, &address).unwrap().server, "db");
+        a.assert_agrees().await;
+    });
+}
+
+#[test]
+fn what_nobody_can_read_is_counted_and_another_cluster_is_not_ours() {
+    Hosts::run(2, async |world| {
+        let made = world.share("blue", ask::network(&["10.1.0.0/24"])).await;
+        let [a, b] = world.hosts.as_slice() else { panic!("two hosts") };
+        b.place("blue", "db", ask::endpoint()).await;
+        world.until_all_know("blue").await;
+        let etcd = format!("{MIDDLE}:2379");
+        let ours = etcd_json::list(&etcd, "/postern/test/v1/");
+        let under = |prefix: &str| {
+            let mut found = ours.iter().filter(|(key, _)| key.starts_with(prefix));
+            found.next().unwrap_or_else(|| panic!("no {prefix}")).clone()
+        };
+        let uid = "01932c07-a9d0-7000-8abc-0123456789ab";
+        let (_, endpoint) = under("/postern/test/v1/endpoints/");
+        let newer = String::from_utf8(endpoint.clone()).unwrap().replacen("\"v\":1", "\"v\":2", 1);
+        let of = |folder: &str, id: &str| format!("/postern/test/v1/{folder}/{id}");
+        etcd_json::put(
+            &etcd,
+            &[
+                (of("networks", uid), b"{}".to_vec()),
+                (of("networks", "no-uid"), b"{\"v\":1,\"d\":{}}".to_vec()),
+                (of("endpoints", &format!("{}/{uid}", made.uid)), newer.into_bytes()),
+                // Readable, and at a key that says something else.
+                (
+                    of("endpoints", &format!("{}/{}", made.uid, &uid.replace("8abc", "8abd"))),
+                    endpoint,
+                ),
+                (of("policies", "p"), b"\xff".to_vec()),
+                (of("whatever", "x"), b"1".to_vec()),
+            ],
+        );
+        // A cluster beside ours, with the same network in it.
+        let moved = |(key, value): &(String, Vec<u8>)| {
+            (key.replace("/postern/test/", "/postern/other/"), value.clone())
+        };
+        etcd_json::put(&etcd, &ours.iter().map(moved).collect::<Vec<_>>());
+        a.until("they are counted", async || {
+            let cluster = a.api.facts().await.unwrap().cluster.unwrap();
+            cluster.unreadable_keys == 6
+        })
+        .await;
+        assert!(a.cli(&["status"]).stdout.contains("6 that this version cannot read"));
+        assert_eq!(a.peers("blue").await.len(), 1);
+        assert_eq!(a.api.list_networks("").await.unwrap().len(), 4);
+        assert_eq!(a.api.facts().await.unwrap().cluster.unwrap().nodes.len(), 2);
+        a.assert_agrees().await;
+        // And work goes on around them.
+        a.place("blue", "web", ask::endpoint()).await;
+        world.until_all_know("blue").await;
+        let found = etcd_json::list(&etcd, "/postern/test/v1/policies/");
+        assert_eq!(found, [(of("policies", "p"), b"\xff".to_vec())], "it is left alone");
+    });
+}
+
+/// A network that cannot be here is said to be so, and is here as soon as it can.
+#[test]
+fn what_cannot_be_followed_is_told_and_tried_again() {
+    Hosts::run(2, async |world| {
+        let [a, b] = world.hosts.as_slice() else { panic!("two hosts") };
+        b.api.create_network("blue", ask::network(&["10.1.0.0/24"])).await.unwrap();
+        a.api.create_network("blue", ask::overlay(&["10.2.0.0/24"])).await.unwrap();
+        a.api.create_network("red", ask::overlay(&["10.1.0.128/25"])).await.unwrap();
+        let unfollowed = async || b.api.facts().await.unwrap().cluster.unwrap().unfollowed;
+        b.until("both are told", async || unfollowed().await.len() == 2).await;
+        let told = unfollowed().await.join("\n");
+        assert!(told.contains("network `blue`") && told.contains("network `red`"), "{told}");
+        assert!(told.contains("10.1.0.0/24"), "{told}");
+        b.api.delete_network("blue").await.unwrap();
+        b.until("they are here", async || {
+            let there = b.api.list_networks("").await.unwrap();
+            there.iter().filter(|network| network.scope == "global").count() == 2
+        })
+        .await;
+        b.until("nothing is left", async || unfollowed().await.is_empty()).await;
+        b.assert_agrees().await;
     });
 }

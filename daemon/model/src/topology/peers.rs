@@ -15,6 +15,7 @@ pub struct Peers {
     by_sandbox: HashMap<SandboxId, BTreeSet<EndpointId>>,
     /// How many of a network are on the host at an address of the underlay.
     hosts: HashMap<(NetworkId, IpAddr), usize>,
+    by_address: HashMap<(NetworkId, IpAddr), EndpointId>,
     /// By the sandbox's name: on different hosts several may have it.
     by_name: HashMap<String, BTreeSet<EndpointId>>,
     /// By the name that its sandbox has a link to.
@@ -28,6 +29,9 @@ impl Peers {
         let sandbox = &remote.peer.sandbox;
         self.by_network.entry(remote.peer.network()).or_default().insert(id);
         *self.hosts.entry((remote.peer.network(), remote.peer.underlay)).or_default() += 1;
+        for address in &remote.peer.endpoint.addresses {
+            self.by_address.insert((remote.peer.network(), address.ip()), id);
+        }
         self.by_sandbox.entry(sandbox.id).or_default().insert(id);
         self.by_name.entry(sandbox.name.to_string()).or_default().insert(id);
         for link in &sandbox.spec.links {
@@ -45,6 +49,12 @@ impl Peers {
             *count -= 1;
             if *count == 0 {
                 self.hosts.remove(&host);
+            }
+        }
+        for address in &remote.peer.endpoint.addresses {
+            let key = (remote.peer.network(), address.ip());
+            if self.by_address.get(&key) == Some(&id) {
+                self.by_address.remove(&key);
             }
         }
         take(self.by_sandbox.get_mut(&sandbox.id), id);
@@ -86,6 +96,11 @@ impl Peers {
     /// Those on a network.
     pub fn of_network(&self, id: NetworkId) -> impl Iterator<Item = &Remote> {
         self.of(self.by_network.get(&id))
+    }
+
+    /// Which one has an address of a network.
+    pub fn at(&self, network: NetworkId, address: IpAddr) -> Option<&Remote> {
+        self.by_address.get(&(network, address)).and_then(|id| self.all.get(id))
     }
 
     /// How many endpoints of a network a host has.

@@ -7,6 +7,7 @@
 
 mod ask;
 mod attach;
+mod change;
 mod check;
 mod counters;
 mod detach;

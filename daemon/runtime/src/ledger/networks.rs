@@ -113,19 +113,15 @@ impl<K: Kernel> Ledger<K> {
         }
         core.agree_on(&new).await?;
         passage("network.planned");
-        let mut committed =
-            core.commit(vec![draft(&new, Action::Updated, retry)], &plan, |generation| {
-                new.revision = generation;
-                vec![Put::Network(new.clone())]
-            })?;
-        match core.realize(&mut committed).await {
-            Ok(_) => {
-                core.settle(committed);
-                Ok(Outcome { object: new, plan: None })
-            }
+        let about = draft(&new, Action::Updated, retry);
+        let back = plan_between((Some(&new), Some(&old)), policed, core.underlay());
+        let put = |generation| {
+            new.revision = generation;
+            vec![Put::Network(new.clone())]
+        };
+        match core.carry_out(about, &plan, put, || back).await {
+            Ok(()) => Ok(Outcome { object: new, plan: None }),
             Err(refusal) => {
-                let back = plan_between((Some(&new), Some(&old)), policed, core.underlay());
-                core.withdraw(committed, &back).await;
                 if let Err(refusal) = core.agree_on(&old).await {
                     tracing::error!(%refusal, "other hosts have a change that came to nothing here");
                 }
@@ -277,24 +273,19 @@ impl<K: Kernel> Core<K> {
     }
 
     /// Makes a drafted network.
-    async fn make(&self, network: &mut Network, retry: Option<&Retry>) -> Result<(), Refusal> {
+    pub(super) async fn make(
+        &self,
+        network: &mut Network,
+        retry: Option<&Retry>,
+    ) -> Result<(), Refusal> {
         let plan = plan_between((None, Some(network)), false, self.underlay());
-        let about = vec![draft(network, Action::Created, retry)];
-        let mut committed = self.commit(about, &plan, |generation| {
+        let about = draft(network, Action::Created, retry);
+        let back = plan_between((Some(network), None), false, self.underlay());
+        let put = |generation| {
             network.revision = generation;
             vec![Put::Network(network.clone())]
-        })?;
-        match self.realize(&mut committed).await {
-            Ok(_) => {
-                self.settle(committed);
-                Ok(())
-            }
-            Err(refusal) => {
-                let cleanup = plan_between((Some(network), None), false, self.underlay());
-                self.withdraw(committed, &cleanup).await;
-                Err(refusal)
-            }
-        }
+        };
+        self.carry_out(about, &plan, put, || back).await
     }
 
     /// What goes with a network, from the kernel and from the records.

@@ -107,20 +107,14 @@ impl<K: Kernel> Ledger<K> {
         }
         let action = if old.is_some() { Action::Updated } else { Action::Created };
         let about = vec![draft(&new, action, retry)];
-        let mut committed = core.commit(about, &Plan::default(), |generation| {
-            new.revision = generation;
-            vec![Put::Policy(Box::new(new.clone()))]
-        })?;
-        match core.realize(&mut committed).await {
+        match core.put_in_force(about, &mut new).await {
             Ok(flows_cut) => {
-                core.settle(committed);
                 self.log_flows();
                 let facts = facts(core.state().policies(), &new, flows_cut);
                 let object = PolicyFacts { previous: old.map(|old| old.spec), ..facts };
                 Ok(Outcome { object, plan: None })
             }
             Err(refusal) => {
-                core.withdraw(committed, &Plan::default()).await;
                 core.take_policy_back(&new.name, old.as_ref()).await;
                 Err(refusal)
             }
@@ -256,6 +250,28 @@ impl<K: Kernel> Core<K> {
         };
         let plan = Plan { remove: delta.remove, add: delta.add, ..Plan::default() };
         Ok(Outcome { object, plan: Some(plan) })
+    }
+
+    /// Puts a policy in force here; returns how many flows that cut.
+    async fn put_in_force(
+        &self,
+        about: Vec<Draft<'_>>,
+        new: &mut Policy,
+    ) -> Result<usize, Refusal> {
+        let mut committed = self.commit(about, &Plan::default(), |generation| {
+            new.revision = generation;
+            vec![Put::Policy(Box::new(new.clone()))]
+        })?;
+        match self.realize(&mut committed).await {
+            Ok(flows_cut) => {
+                self.settle(committed);
+                Ok(flows_cut)
+            }
+            Err(refusal) => {
+                self.withdraw(committed, &Plan::default()).await;
+                Err(refusal)
+            }
+        }
     }
 
     /// Tells other hosts that a policy came to nothing here.

@@ -162,17 +162,7 @@ impl<K: Kernel> Core<K> {
         // Nobody's update is stale because of it, so that the revision stays.
         let blocks = network.blocks.iter().copied().chain(new).collect();
         let puts = vec![Put::Network(Network { blocks, ..network })];
-        let mut committed = self.commit(vec![about], &Plan::default(), |_| puts)?;
-        match self.realize(&mut committed).await {
-            Ok(_) => {
-                self.settle(committed);
-                Ok(())
-            }
-            Err(refusal) => {
-                self.withdraw(committed, &Plan::default()).await;
-                Err(refusal)
-            }
-        }
+        self.carry_out(about, &Plan::default(), |_| puts, Plan::default).await
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use postern_kernel::Kernel;
-use postern_model::id::NetworkId;
+use postern_model::id::{EndpointId, NetworkId};
 
 use super::{Core, Ledger};
 use crate::cluster::{Membership, News};
@@ -105,7 +105,29 @@ impl<K: Kernel> Core<K> {
                 news.endpoints.extend(self.everybody(membership, network));
             }
         }
-        let work = news.endpoints.into_iter().map(|(network, id)| async move {
+        // Who goes first: somebody else may have the address by now.
+        let is_gone =
+            |(network, id): &(NetworkId, EndpointId)| membership.peer(*network, *id).is_none();
+        let (gone, there): (Vec<_>, Vec<_>) = news.endpoints.into_iter().partition(is_gone);
+        self.see_peers(membership, gone, &mut left).await;
+        self.see_peers(membership, there, &mut left).await;
+        for name in news.policies {
+            if let Err(refusal) = self.see_policy(membership, &name).await {
+                left.why.push(format!("policy `{name}`: {refusal}"));
+                left.again.policies.insert(name);
+            }
+        }
+        left
+    }
+
+    /// Sees to endpoints of other hosts, many at a time.
+    async fn see_peers(
+        &self,
+        membership: &Membership,
+        peers: Vec<(NetworkId, EndpointId)>,
+        left: &mut Left,
+    ) {
+        let work = peers.into_iter().map(|(network, id)| async move {
             (network, id, self.see_peer(membership, network, id).await)
         });
         let mut seen = stream::iter(work).buffer_unordered(AT_ONCE);
@@ -115,13 +137,6 @@ impl<K: Kernel> Core<K> {
                 left.again.endpoints.insert((network, id));
             }
         }
-        for name in news.policies {
-            if let Err(refusal) = self.see_policy(membership, &name).await {
-                left.why.push(format!("policy `{name}`: {refusal}"));
-                left.again.policies.insert(name);
-            }
-        }
-        left
     }
 
     fn shared_networks(&self) -> BTreeSet<NetworkId> {
@@ -135,7 +150,7 @@ impl<K: Kernel> Core<K> {
         &self,
         membership: &Membership,
         network: NetworkId,
-    ) -> BTreeSet<(NetworkId, postern_model::id::EndpointId)> {
+    ) -> BTreeSet<(NetworkId, EndpointId)> {
         let told = membership.peers_of(network);
         let state = self.state();
         let known = state.topology().peers().of_network(network).map(|remote| remote.peer.id());

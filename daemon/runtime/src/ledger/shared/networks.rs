@@ -203,23 +203,7 @@ impl<K: Kernel> Core<K> {
         let (decision, _) = self.ask_network(&driver, &NetworkDraft::of(&network), None).await?;
         network.decision = decision;
         network.driver_digest.clone_from(&driver.info().digest);
-        let plan = plan_between((None, Some(&network)), false, self.underlay());
-        let about = vec![draft(&network, Action::Created, None)];
-        let mut committed = self.commit(about, &plan, |generation| {
-            network.revision = generation;
-            vec![Put::Network(network.clone())]
-        })?;
-        match self.realize(&mut committed).await {
-            Ok(_) => {
-                self.settle(committed);
-                Ok(())
-            }
-            Err(refusal) => {
-                let cleanup = plan_between((Some(&network), None), false, self.underlay());
-                self.withdraw(committed, &cleanup).await;
-                Err(refusal)
-            }
-        }
+        self.make(&mut network, None).await
     }
 
     /// The subnets must be free on this host too.
@@ -252,22 +236,11 @@ impl<K: Kernel> Core<K> {
         new.driver_digest.clone_from(&driver.info().digest);
         let policed = self.state().policies().is_policed(new.id);
         let plan = plan_between((Some(&old), Some(&new)), policed, self.underlay());
-        let about = vec![draft(&new, Action::Updated, None)];
-        let mut committed = self.commit(about, &plan, |generation| {
-            new.revision = generation;
-            vec![Put::Network(new.clone())]
-        })?;
-        match self.realize(&mut committed).await {
-            Ok(_) => {
-                self.settle(committed);
-                Ok(new)
-            }
-            Err(refusal) => {
-                let back = plan_between((Some(&new), Some(&old)), policed, self.underlay());
-                self.withdraw(committed, &back).await;
-                Err(refusal)
-            }
-        }
+        let about = draft(&new, Action::Updated, None);
+        let back = || plan_between((Some(&new), Some(&old)), policed, self.underlay());
+        let put = |revision| vec![Put::Network(Network { revision, ..new.clone() })];
+        self.carry_out(about, &plan, put, back).await?;
+        Ok(new)
     }
 
     /// Disconnects what is left of this host on a network that others have deleted. That can

@@ -127,6 +127,7 @@ impl<K: Kernel> Core<K> {
         };
         let new = match wanted {
             Some(peer) => {
+                self.check_addresses(&peer)?;
                 let decision = self.ask_peer(membership, &network, &peer).await?;
                 Some(Remote { peer, decision })
             }
@@ -152,18 +153,22 @@ impl<K: Kernel> Core<K> {
         };
         let plan = |ends| plan_between(self.state().topology(), network, ends);
         let there = plan((old.as_ref(), new.as_ref()));
-        let mut committed = self.commit(vec![about], &there, |_| vec![put])?;
-        match self.realize(&mut committed).await {
-            Ok(_) => {
-                self.settle(committed);
-                Ok(())
-            }
-            Err(refusal) => {
-                let back = plan((new.as_ref(), old.as_ref()));
-                self.withdraw(committed, &back).await;
-                Err(refusal)
+        let back = || plan((new.as_ref(), old.as_ref()));
+        self.carry_out(about, &there, |_| vec![put], back).await
+    }
+
+    /// What is done for an address must not be undone when whoever had it before goes.
+    fn check_addresses(&self, peer: &Peer) -> Result<(), Refusal> {
+        let state = self.state();
+        for address in &peer.endpoint.addresses {
+            let holder = state.topology().peers().at(peer.network(), address.ip());
+            if let Some(holder) = holder.filter(|holder| holder.peer.id() != peer.id()) {
+                let text =
+                    format!("{} is still that of `{}`", address.ip(), holder.peer.endpoint.name);
+                return Err(Refusal::new(Class::Aborted, "ADDRESS_TAKEN", text));
             }
         }
+        Ok(())
     }
 
     /// Whoever changes links to these sandboxes, or endpoints that their links lead to, waits.

@@ -60,24 +60,15 @@ impl<K: Kernel> Core<K> {
         about: crate::ledger::Draft<'_>,
         mut puts: Vec<Put>,
     ) -> Result<(), Refusal> {
-        let mut committed = self.commit(vec![about], &Plan::default(), |generation| {
+        let revised = |generation| {
             for put in &mut puts {
                 if let Put::Policy(policy) = put {
                     policy.revision = generation;
                 }
             }
             puts
-        })?;
-        match self.realize(&mut committed).await {
-            Ok(_) => {
-                self.settle(committed);
-                Ok(())
-            }
-            Err(refusal) => {
-                self.withdraw(committed, &Plan::default()).await;
-                Err(refusal)
-            }
-        }
+        };
+        self.carry_out(about, &Plan::default(), revised, Plan::default).await
     }
 }
 

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use postern_tests::etcd_json::{self as etcd, Pair};
 use postern_tests::{Hosts, ask};
 use serde_json::Value;
 
-use super::etcd::{self, Pair};
 use super::{SUBJECT, etcd as address};
 use crate::row::Row;
 

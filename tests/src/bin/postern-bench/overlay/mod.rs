@@ -2,7 +2,6 @@
 //! between hosts costs beside a VXLAN link made by hand, and what many hosts come to.
 
 mod bare;
-mod etcd;
 mod many;
 mod reach;
 

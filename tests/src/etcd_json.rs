@@ -1,4 +1,5 @@
-//! etcd over the JSON that it speaks beside gRPC: enough to simulate hosts.
+//! etcd over the JSON that it speaks beside gRPC: enough to see what it has, and to simulate
+//! hosts.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,10 +9,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 /// A key and its value.
-pub(super) type Pair = (String, Vec<u8>);
+pub type Pair = (String, Vec<u8>);
 
-/// Every key that begins like this.
-pub(super) fn list(address: &str, prefix: &str) -> Vec<Pair> {
+/// Every key that begins like this, of the etcd at an address.
+///
+/// # Panics
+/// It does not answer.
+pub fn list(address: &str, prefix: &str) -> Vec<Pair> {
     let mut end = prefix.as_bytes().to_vec();
     if let Some(last) = end.last_mut() {
         *last += 1;
@@ -28,7 +32,10 @@ pub(super) fn list(address: &str, prefix: &str) -> Vec<Pair> {
 }
 
 /// Puts keys, a hundred at a time.
-pub(super) fn put(address: &str, pairs: &[Pair]) {
+///
+/// # Panics
+/// It does not answer.
+pub fn put(address: &str, pairs: &[Pair]) {
     for pairs in pairs.chunks(100) {
         let put = |(key, value): &Pair| {
             let (key, value) = (STANDARD.encode(key), STANDARD.encode(value));
