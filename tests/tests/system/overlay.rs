@@ -73,16 +73,16 @@ fn names_and_links_hold_across_hosts() {
         let _servers = [Server::tcp(&db, "[::]:80", "db"), Server::tcp(&db, "[::]:81", "db-81")];
         let address = b.address_of("db", "quiet").await;
         let at = |port| format!("{address}:{port}");
-        assert_eq!(dig(&web, "db A").answers, [address.clone()]);
-        assert_eq!(dig(&web, "db.quiet A").answers, [address.clone()]);
+        assert_eq!(dig(&web, "db A").answers, [address.as_str()]);
+        assert_eq!(dig(&web, "db.quiet A").answers, [address.as_str()]);
         let own = a.address_of("web", "quiet").await;
         assert_eq!(dig(&db, "web A").answers, [own]);
         assert_eq!(tcp(&web, &at(80)), None, "neighbours are kept apart");
         let linked = a.api.add_link("web", "db", "store").await.unwrap();
-        assert_eq!(linked.links[0].addresses, [address.clone()]);
+        assert_eq!(linked.links[0].addresses, [address.as_str()]);
         until(a, &web, &at(80), Some("db")).await;
         assert_eq!(tcp(&web, &at(81)), None, "81 is not exposed");
-        assert_eq!(dig(&web, "store A").answers, [address.clone()]);
+        assert_eq!(dig(&web, "store A").answers, [address.as_str()]);
         let hosts = std::fs::read_to_string(format!("{}/hosts", linked.files_path)).unwrap();
         assert!(hosts.contains(&format!("{address}\tstore db")), "{hosts}");
         agree(world).await;
@@ -230,8 +230,7 @@ fn a_stranger_in_the_underlay_is_nobody() {
             ));
             middle.sh(&format!("ip link set stranger address {} mtu 1400 up", peer.mac_address));
             middle.sh(&format!("ip addr add {}/24 dev stranger", peer.ipv4_address));
-            let db = b.api.endpoint("db.blue");
-            db
+            b.api.endpoint("db.blue")
         };
         let mac = stranger(MIDDLE).await.unwrap().mac_address;
         let neighbour =

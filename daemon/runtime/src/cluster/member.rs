@@ -164,7 +164,7 @@ impl Membership {
 
     /// Whether what needs agreement can be begun.
     pub(crate) fn check_reached(&self) -> Result<(), Refusal> {
-        self.cluster.check().map_err(refusal)
+        self.cluster.check().map_err(|error| refusal(&error))
     }
 
     /// Waits for news, and takes them.
@@ -283,9 +283,9 @@ impl Membership {
         let taken = taken.map_err(|error| match (&error, wanted) {
             (ClusterError::BlockTaken { .. }, Some(address)) => {
                 let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
-                refusal(error).at(format!("spec.{family}_address"))
+                refusal(&error).at(format!("spec.{family}_address"))
             }
-            _ => refusal(error),
+            _ => refusal(&error),
         });
         taken.map(|block| block.prefix())
     }
@@ -294,14 +294,16 @@ impl Membership {
     pub(crate) async fn put_policy(&self, policy: &Policy) -> Result<(), Refusal> {
         let from = self.policy(&policy.name);
         let to = Policy { revision: 0, shared: true, ..policy.clone() };
-        self.cluster.put_policy(from.as_ref(), &to).await.map_err(refusal)
+        self.cluster.put_policy(from.as_ref(), &to).await.map_err(|error| refusal(&error))
     }
 
     /// Deletes a policy for all hosts. That it is gone already is no error.
     pub(crate) async fn delete_policy(&self, name: &Name) -> Result<(), Refusal> {
         match self.policy(name) {
-            Some(policy) => self.cluster.delete_policy(&policy).await.map_err(refusal),
-            None => self.cluster.check().map_err(refusal),
+            Some(policy) => {
+                self.cluster.delete_policy(&policy).await.map_err(|error| refusal(&error))
+            }
+            None => self.cluster.check().map_err(|error| refusal(&error)),
         }
     }
 }
@@ -334,5 +336,5 @@ fn shared_form(network: &Network) -> Network {
 
 fn of_network(network: &Network) -> impl FnOnce(ClusterError) -> Refusal {
     let name = network.name.to_string();
-    move |error| refusal(error).about(ObjectKind::Network, name)
+    move |error| refusal(&error).about(ObjectKind::Network, name)
 }

@@ -7,8 +7,8 @@ use crate::ledger::chain;
 
 /// What a client is told. Whatever has to do with etcd itself is UNAVAILABLE: to be tried
 /// again, once it is there.
-pub(super) fn refusal(error: ClusterError) -> Refusal {
-    let text = chain(&error);
+pub(super) fn refusal(error: &ClusterError) -> Refusal {
+    let text = chain(error);
     let (class, reason, field) = match error {
         ClusterError::Away { .. } | ClusterError::Etcd { .. } => {
             (Class::Unavailable, "CLUSTER_AWAY", None)
