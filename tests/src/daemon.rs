@@ -146,6 +146,13 @@ impl Drop for Daemon {
     }
 }
 
+/// A daemon's arguments, and a log level if they name none: it may be given only once.
+pub(crate) fn with_log_level(args: &[&str]) -> Vec<String> {
+    let named = args.iter().any(|arg| arg.starts_with("--log-level"));
+    let level = (!named).then_some("--log-level=info");
+    args.iter().copied().chain(level).map(str::to_owned).collect()
+}
+
 /// A test that is itself killed leaves no daemon behind.
 #[expect(unsafe_code, reason = "`pre_exec` is the only place between fork and exec")]
 pub(crate) fn end_with_parent(command: &mut Command) {

@@ -10,7 +10,7 @@ use postern_proto::v1::{EndpointSpec, Network, NetworkSpec};
 
 use crate::api::Api;
 use crate::command::{self, Finished, binary, sh};
-use crate::daemon::Daemon;
+use crate::daemon::{self, Daemon};
 use crate::etcd::Etcd;
 use crate::netns::Netns;
 use crate::world::separate;
@@ -177,9 +177,8 @@ impl Host {
             format!("--cluster-lease={}", LEASE.as_secs()),
             "--cluster-name=test".to_owned(),
             format!("--cluster-node-name={name}"),
-            "--log-level=info".to_owned(),
         ];
-        all.extend(args.iter().map(|&arg| arg.to_owned()));
+        all.extend(daemon::with_log_level(args));
         let api = Api::new(&address(&dir));
         Self { api, netns, name, underlay, daemon: None, args: all, dir }
     }
@@ -305,6 +304,17 @@ impl Host {
     pub async fn assert_agrees(&self) {
         let drift = self.api.drift().await.unwrap_or_else(|status| panic!("drift: {status}"));
         assert!(drift.is_empty(), "{}: drift: {drift:#?}", self.name);
+    }
+
+    /// Asserts that the host tracks no flow in whose description the text is, while it tracks
+    /// some.
+    ///
+    /// # Panics
+    /// It does.
+    pub fn assert_untracked(&self, text: &str) {
+        let flows = self.netns.sh("cat /proc/net/nf_conntrack");
+        assert!(!flows.is_empty(), "{}: no flows at all", self.name);
+        assert!(!flows.contains(text), "{}: {flows}", self.name);
     }
 
     /// Runs the command line against the daemon.

@@ -264,6 +264,8 @@ fn pair(
         mac: endpoint.mac,
         mtu: pair.mtu.unwrap_or(DEFAULT_MTU),
         hairpin: *hairpin,
+        // What a question costs is not to grow with the endpoints of the bridge.
+        quiet: network.is_shared(),
     }));
     resources
 }

@@ -71,7 +71,7 @@ fn change(is: &Resource, should: &Resource, deletes: &mut Vec<Resource>, creates
         (Resource::Bridge(a), Resource::Bridge(b)) => a.owner == b.owner && a.adopted == b.adopted,
         (Resource::Veth(a), Resource::Veth(b)) => {
             let mut like = a.clone();
-            (like.hairpin, like.mtu) = (b.hairpin, b.mtu);
+            (like.hairpin, like.quiet, like.mtu) = (b.hairpin, b.quiet, b.mtu);
             like == *b
         }
         (Resource::Macvlan(a), Resource::Macvlan(b)) => is_adjusted(a, b),

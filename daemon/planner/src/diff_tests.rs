@@ -40,6 +40,7 @@ fn veth(hairpin: bool) -> Resource {
         mac: "02:00:00:00:00:02".parse().unwrap(),
         mtu: 1500,
         hairpin,
+        quiet: hairpin,
     })
 }
 

@@ -14,7 +14,7 @@ pub(crate) use host::separate;
 
 use crate::api::Api;
 use crate::command::{self, Finished, binary, sh};
-use crate::daemon::Daemon;
+use crate::daemon::{self, Daemon};
 use crate::foreign::Foreign;
 use crate::kernel::{self, OwnLink};
 use crate::netns::Netns;
@@ -100,10 +100,7 @@ impl World {
             format!("--run-dir={}", dir.join("postern").display()),
             format!("--listen={}", address(&dir)),
         ];
-        if !args.iter().any(|arg| arg.starts_with("--log-level")) {
-            all.push("--log-level=info".to_owned());
-        }
-        all.extend(args.iter().map(|&arg| arg.to_owned()));
+        all.extend(daemon::with_log_level(args));
         let foreign = Foreign::make();
         Self {
             api: Api::new(&address(&dir)),

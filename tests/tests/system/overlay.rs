@@ -47,6 +47,8 @@ fn sandboxes_on_different_hosts_reach_each_other() {
             let ping = format!("busybox ping -c1 -W2 -s {size} {address}");
             assert!(web.sh(&ping).contains("1 packets received"), "{size}");
         }
+        // Flows are tracked where they are bridged, and not once more on their way.
+        a.assert_untracked("dport=4789");
         // A host that has nobody on it takes part, and whoever comes to it is known.
         let late = c.place("blue", "late", ask::endpoint()).await;
         world.until_all_know("blue").await;
@@ -58,6 +60,38 @@ fn sandboxes_on_different_hosts_reach_each_other() {
         assert_eq!(seen.seen_from.to_string(), a.underlay);
         assert_eq!(tcp(&middle, &format!("{}:8080", b.underlay)).as_deref(), Some("db"));
         assert_eq!(tcp(&middle, &format!("{}:8080", a.underlay)), None, "on its own host alone");
+        agree(world).await;
+    });
+}
+
+#[test]
+fn who_asks_for_a_mac_is_answered_and_nobody_else_hears_it() {
+    Hosts::run(2, async |world| {
+        let spec = ask::network(&["10.1.0.0/24", "fd00:1::/64"]);
+        world.share("blue", spec).await;
+        let [a, b] = world.hosts.as_slice() else { panic!("two hosts") };
+        let web = a.place("blue", "web", ask::endpoint()).await;
+        let other = a.place("blue", "other", ask::endpoint()).await;
+        b.place("blue", "db", ask::endpoint()).await;
+        world.until_all_know("blue").await;
+        let db = b.api.endpoint("db.blue").await.unwrap();
+        let heard = || -> u64 {
+            let links = other.sh("cat /proc/net/dev");
+            let own = links.lines().find_map(|line| line.trim().strip_prefix("eth0:")).unwrap();
+            own.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        for address in [db.ipv4_address, db.ipv6_address] {
+            let address = address.split('/').next().unwrap();
+            // Of multicast groups sandboxes tell each other, now and then.
+            let quiet = (0..5).any(|_| {
+                web.sh("ip neigh flush dev eth0");
+                let before = heard();
+                let pinged = web.sh(&format!("busybox ping -c1 -W2 {address}"));
+                assert!(pinged.contains("1 packets received"), "{pinged}");
+                heard() == before
+            });
+            assert!(quiet, "a question for {address} is flooded");
+        }
         agree(world).await;
     });
 }

@@ -8,6 +8,8 @@
 //!   or that could draw its neighbours' IPv6 traffic to itself, from its own address.
 //! - Frames of a network that hosts share come from hosts of which the cluster says that they
 //!   have endpoints on it, and from nobody else in the underlay.
+//! - What carries these frames is not tracked: each would be a flow that nobody answers, for
+//!   rules to look at in full, and the frames' own flows are tracked where they are bridged.
 
 use netlink_packet_netfilter::nftables::{
     DataAttribute, Expressions, Immediate, ListAttribute, Lookup, Meta, MetaKey, NfTablesMessage,
@@ -23,6 +25,9 @@ pub(super) const ADVERT: &str = "advert";
 pub(super) const TUNNEL4: &str = "tunnel4";
 /// Of VXLAN by IPv6.
 pub(super) const TUNNEL6: &str = "tunnel6";
+
+/// Of VXLAN that is not to be tracked.
+pub(super) const UNTRACKED: &str = "untracked";
 
 const BASE_LINK: u32 = 0;
 const BASE_NETWORK: u32 = 1;
@@ -41,7 +46,7 @@ pub(super) struct RawRule {
 }
 
 /// All of them.
-pub(super) fn all() -> [RawRule; 3] {
+pub(super) fn all() -> [RawRule; 4] {
     [
         RawRule {
             table: Table::Bridge,
@@ -61,22 +66,39 @@ pub(super) fn all() -> [RawRule; 3] {
         },
         tunnel(TUNNEL4, (12, 4), Register::Reg32_01, "tunnel-from4"),
         tunnel(TUNNEL6, (8, 16), Register::Reg32_04, "tunnel-from6"),
+        RawRule {
+            table: Table::Inet,
+            chain: UNTRACKED,
+            comment: "frames of ours on their way",
+            // `vxlan vni @tunnels notrack`
+            expressions: vec![
+                vni(Register::Reg32_00),
+                lookup("tunnels", Register::Reg32_00, 0),
+                Expressions::Other {
+                    expression_type: "notrack".to_owned(),
+                    attributes: Vec::new(),
+                },
+            ],
+        },
     ]
 }
 
-/// `vxlan vni @tunnels  ip saddr . vxlan vni != @tunnel-from drop`: the VNI with the zeros after
-/// it, as the header has them.
+/// The VNI with the zeros after it, as the header has them: after the UDP header, and the
+/// VXLAN header's flags.
+fn vni(register: Register) -> Expressions {
+    load(BASE_TRANSPORT, 8 + 4, 4, register)
+}
+
+/// `vxlan vni @tunnels  ip saddr . vxlan vni != @tunnel-from drop`
 fn tunnel(
     chain: &'static str,
     (offset, length): (u32, u32),
-    vni: Register,
+    number: Register,
     hosts: &'static str,
 ) -> RawRule {
-    // After the UDP header, and the VXLAN header's flags.
-    let number = load(BASE_TRANSPORT, 8 + 4, 4, vni);
     let expressions = vec![
-        number,
-        lookup("tunnels", vni, 0),
+        vni(number),
+        lookup("tunnels", number, 0),
         load(BASE_NETWORK, offset, length, Register::Reg32_00),
         lookup(hosts, Register::Reg32_00, INVERTED),
         drop(),

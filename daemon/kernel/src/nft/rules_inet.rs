@@ -14,7 +14,7 @@ use super::expr::{
     iifname, is, is_not, jump, masquerade, meta, nfproto, note, number, oifname, prefix, snat,
     text,
 };
-use super::raw::{TUNNEL4, TUNNEL6};
+use super::raw::{TUNNEL4, TUNNEL6, UNTRACKED};
 use super::rules_flows;
 use super::rules_policy::POLICY;
 use super::schema::Table;
@@ -29,6 +29,7 @@ const SRCNAT: i32 = 100;
 pub(super) fn chains() -> Vec<Chain> {
     vec![
         base("early", NfChainType::Filter, NfHook::Prerouting, RAW, early()),
+        base("early-output", NfChainType::Filter, NfHook::Output, RAW, vec![untracked()]),
         base("prerouting", NfChainType::NAT, NfHook::Prerouting, DSTNAT, prerouting()),
         base("output", NfChainType::NAT, NfHook::Output, DSTNAT, output()),
         base("postrouting", NfChainType::NAT, NfHook::Postrouting, SRCNAT, postrouting()),
@@ -76,15 +77,22 @@ fn within(set: &'static str) -> Stmt {
 /// `route_localnet`, without which the host itself could not reach a port published on one.
 fn early() -> Vec<Rule> {
     let loopback = is(field("ip", "daddr"), prefix("127.0.0.0", 8));
-    let tunnel = |family, chain| {
-        let vxlan = is(field("udp", "dport"), number(VXLAN_PORT));
-        Rule::new("frames of other hosts", [nfproto(family), vxlan, jump(chain)])
-    };
+    let tunnel =
+        |family, chain| Rule::new("frames of other hosts", [vxlan(), nfproto(family), jump(chain)]);
     vec![
-        Rule::new("loopback addresses are the host's own", [from_bridge(), loopback, drop()]),
+        Rule::new("loopback addresses are the host's own", [loopback, from_bridge(), drop()]),
         tunnel(Family::V4, TUNNEL4),
         tunnel(Family::V6, TUNNEL6),
+        untracked(),
     ]
+}
+
+fn vxlan() -> Stmt {
+    is(field("udp", "dport"), number(VXLAN_PORT))
+}
+
+fn untracked() -> Rule {
+    Rule::new("frames between hosts are not tracked", [vxlan(), jump(UNTRACKED)])
 }
 
 fn prerouting() -> Vec<Rule> {

@@ -234,6 +234,7 @@ fn veth(
         mac: end.mac?,
         mtu: if end.mtu == link.mtu && end.up && link.up { link.mtu } else { 0 },
         hairpin: link.hairpin,
+        quiet: link.quiet,
     })
 }
 

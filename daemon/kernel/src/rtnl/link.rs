@@ -73,6 +73,7 @@ pub(crate) struct LinkRecord {
     pub(crate) mac: Option<MacAddr>,
     pub(crate) master: Option<u32>,
     pub(crate) hairpin: bool,
+    pub(crate) quiet: bool,
     pub(crate) up: bool,
     pub(crate) ethernet: bool,
     pub(crate) kind: LinkKind,
@@ -115,6 +116,7 @@ impl LinkRecord {
             mac: None,
             master: None,
             hairpin: false,
+            quiet: false,
             up: message.header.flags.contains(LinkFlags::Up),
             ethernet: message.header.link_layer_type == LinkLayerType::Ether,
             kind: LinkKind::Other,
@@ -174,6 +176,7 @@ impl LinkRecord {
                 LinkInfo::Data(InfoData::Vxlan(data)) => self.kind = vxlan::kind(data),
                 LinkInfo::PortData(InfoPortData::BridgePort(data)) => {
                     self.hairpin = data.contains(&InfoBridgePort::HairpinMode(true));
+                    self.quiet = data.contains(&InfoBridgePort::ProxyARPWifi(true));
                 }
                 _ => {}
             }
@@ -259,7 +262,7 @@ impl Socket {
 
     /// Gives the host's end its mark and its properties, and brings it up.
     pub(crate) fn set_veth(&mut self, index: u32, veth: &Veth) -> Result<(), NetlinkError> {
-        let link = port(index, veth.hairpin).alias(mark::alias(veth.owner)).mtu(veth.mtu).up();
+        let link = port(index, veth).alias(mark::alias(veth.owner)).mtu(veth.mtu).up();
         self.new_link(link.build(), Mode::Change)
     }
 
@@ -347,6 +350,10 @@ fn filtered(index: u32, on: bool) -> LinkMessageBuilder<LinkBridge> {
         .append_info_data(InfoBridge::NfCallIp6Tables(on))
 }
 
-fn port(index: u32, hairpin: bool) -> LinkMessageBuilder<LinkBridgePort> {
-    LinkBridgePort::new(index).append_info_data(InfoBridgePort::HairpinMode(hairpin))
+fn port(index: u32, veth: &Veth) -> LinkMessageBuilder<LinkBridgePort> {
+    LinkBridgePort::new(index)
+        .append_info_data(InfoBridgePort::HairpinMode(veth.hairpin))
+        // Meant for access points, and the one flag that spares a port what the bridge has
+        // answered, and still answers what it asks itself.
+        .append_info_data(InfoBridgePort::ProxyARPWifi(veth.quiet))
 }

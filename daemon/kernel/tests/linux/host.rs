@@ -196,6 +196,7 @@ pub(crate) fn veth(n: u32, master: &str, sandbox: SandboxId, interface: &str) ->
         mac: format!("02:00:00:00:{high:02x}:{low:02x}").parse().unwrap(),
         mtu: 1450,
         hairpin: false,
+        quiet: false,
     }
 }
 
@@ -222,7 +223,7 @@ pub(crate) fn route(
 pub(crate) fn everything(host: &Host) -> Vec<Resource> {
     let sandbox = sandbox(1);
     let place = Place::Sandbox(sandbox);
-    let pair = Veth { hairpin: true, ..veth(1, "br-1", sandbox, "eth0") };
+    let pair = Veth { hairpin: true, quiet: true, ..veth(1, "br-1", sandbox, "eth0") };
     vec![
         Resource::Element(Element::Bridge(name("br-1"))),
         Resource::Element(Element::Port(pair.name.clone())),

@@ -64,7 +64,7 @@ fn links_are_up_and_marked() {
         let pair = ip("-d link show pv-1");
         assert!(pair.contains("state UP") && pair.contains("group 20560"), "{pair}");
         assert!(pair.contains(&format!("alias postern:{}", endpoint(1))), "{pair}");
-        assert!(pair.contains("hairpin on"), "{pair}");
+        assert!(pair.contains("hairpin on") && pair.contains("proxy_arp_wifi on"), "{pair}");
         assert_eq!(ip("-6 addr show dev pv-1 scope link"), "", "a port speaks for nobody");
         assert_eq!(ip("-6 route show table all dev pv-1"), "", "and hears nobody");
         let path = host.path(1);
@@ -106,7 +106,8 @@ fn properties_change_in_place() {
         };
         let before = (index("br-1"), index("pv-1"));
         let wide = Bridge { mtu: Some(9000), filtered: false, ..bridge(1) };
-        let pair = Veth { mtu: 9000, hairpin: false, ..veth(1, "br-1", sandbox(1), "eth0") };
+        let pair =
+            Veth { mtu: 9000, hairpin: false, quiet: false, ..veth(1, "br-1", sandbox(1), "eth0") };
         let news = [
             Resource::Bridge(wide),
             Resource::Veth(pair),

@@ -113,6 +113,8 @@ pub struct Veth {
     pub mtu: u32,
     /// Whether frames may leave by the port they came in by.
     pub hairpin: bool,
+    /// Whether questions for a MAC that the bridge answers itself are kept from it.
+    pub quiet: bool,
 }
 
 /// A link of a sandbox on a parent in the host's namespace.
