@@ -263,7 +263,8 @@ impl Socket {
     /// Gives the host's end its mark and its properties, and brings it up.
     pub(crate) fn set_veth(&mut self, index: u32, veth: &Veth) -> Result<(), NetlinkError> {
         let link = port(index, veth).alias(mark::alias(veth.owner)).mtu(veth.mtu).up();
-        self.new_link(link.build(), Mode::Change)
+        self.new_link(link.build(), Mode::Change)?;
+        if veth.quiet { self.add_port_mac(index, veth.mac) } else { Ok(()) }
     }
 
     /// Brings up the sandbox's end, with IPv6 silent until it is given an address: every

@@ -80,6 +80,14 @@ impl Socket {
         self.request(RouteNetlinkMessage::NewNeighbour(message), Mode::Replace)
     }
 
+    /// Has a bridge know who is at a port of it, before that one says a word: frames for it
+    /// would go to every port.
+    pub(crate) fn add_port_mac(&mut self, port: u32, mac: MacAddr) -> Result<(), NetlinkError> {
+        let mut message = forwarding(port, mac);
+        message.header.flags = NeighbourFlags::Controller;
+        self.request(RouteNetlinkMessage::NewNeighbour(message), Mode::Replace)
+    }
+
     /// Forgets where frames for a MAC are sent. That it is forgotten already is no error.
     pub(crate) fn delete_forwarding(
         &mut self,

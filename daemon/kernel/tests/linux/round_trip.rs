@@ -65,6 +65,10 @@ fn links_are_up_and_marked() {
         assert!(pair.contains("state UP") && pair.contains("group 20560"), "{pair}");
         assert!(pair.contains(&format!("alias postern:{}", endpoint(1))), "{pair}");
         assert!(pair.contains("hairpin on") && pair.contains("proxy_arp_wifi on"), "{pair}");
+        let known = Command::new("bridge").args(["fdb", "show", "dev", "pv-1"]).output().unwrap();
+        let known = String::from_utf8_lossy(&known.stdout);
+        let mac = veth(1, "br-1", sandbox(1), "eth0").mac;
+        assert!(known.contains(&format!("{mac} master br-1 static")), "{known}");
         assert_eq!(ip("-6 addr show dev pv-1 scope link"), "", "a port speaks for nobody");
         assert_eq!(ip("-6 route show table all dev pv-1"), "", "and hears nobody");
         let path = host.path(1);

@@ -113,7 +113,8 @@ pub struct Veth {
     pub mtu: u32,
     /// Whether frames may leave by the port they came in by.
     pub hairpin: bool,
-    /// Whether questions for a MAC that the bridge answers itself are kept from it.
+    /// Whether it hears as little as can be of what is meant for others: what the bridge
+    /// answers itself is kept from it, and the bridge knows who is there from the first frame.
     pub quiet: bool,
 }
 
