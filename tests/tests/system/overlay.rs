@@ -97,6 +97,26 @@ fn who_asks_for_a_mac_is_answered_and_nobody_else_hears_it() {
 }
 
 #[test]
+fn who_is_given_an_address_again_is_reached_by_those_who_knew_the_last_one() {
+    Hosts::run(2, async |world| {
+        world.share("blue", ask::network(&["10.1.0.0/24", "fd00:1::/64"])).await;
+        let [a, b] = world.hosts.as_slice() else { panic!("two hosts") };
+        let web = a.place("blue", "web", ask::endpoint()).await;
+        let mut last = None;
+        for name in ["first", "second"] {
+            let spec = last.as_deref().map_or_else(ask::endpoint, ask::address);
+            let netns = b.place("blue", name, spec).await;
+            world.until_all_know("blue").await;
+            let _server = Server::tcp(&netns, "[::]:80", name);
+            let address = b.address_of(name, "blue").await;
+            assert_eq!(tcp(&web, &format!("{address}:80")).as_deref(), Some(name));
+            b.api.disconnect("blue", name).await.unwrap();
+            last = Some(address);
+        }
+    });
+}
+
+#[test]
 fn names_and_links_hold_across_hosts() {
     Hosts::run(2, async |world| {
         world.share("quiet", ask::apart(ask::network(&["10.1.0.0/24"]))).await;

@@ -226,7 +226,7 @@ impl<K: Kernel> Core<K> {
             network: network.id,
             spec,
             mac: offer.mac,
-            addresses: offer.addresses.clone(),
+            addresses: offer.addresses().to_vec(),
             attachment: None,
         };
         let drafted = EndpointDraft { core: self, endpoint, offer: Some(offer) };

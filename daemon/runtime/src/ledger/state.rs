@@ -2,6 +2,7 @@
 //! namespaces in use.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -38,11 +39,24 @@ pub(crate) struct State {
 /// What an endpoint is offered: kept for it until it is committed or given back.
 #[derive(Debug)]
 pub(crate) struct Offer {
-    pub(crate) network: NetworkId,
-    pub(crate) addresses: Vec<IpNetwork>,
-    /// Those that were resting, and since when: given back, they rest on.
-    pub(crate) rested: Vec<(IpAddr, Timestamp)>,
+    network: NetworkId,
+    found: Found,
     pub(crate) mac: MacAddr,
+}
+
+/// The addresses of an offer.
+#[derive(Debug, Default)]
+struct Found {
+    addresses: Vec<IpNetwork>,
+    /// Those that were resting, and since when: given back, they rest on.
+    rested: Vec<(IpAddr, Timestamp)>,
+}
+
+impl Offer {
+    /// One of each family that the network has.
+    pub(crate) fn addresses(&self) -> &[IpNetwork] {
+        &self.found.addresses
+    }
 }
 
 /// What a policy would come to.
@@ -273,27 +287,40 @@ impl State {
         seed: u64,
         (now, rest): (Timestamp, Duration),
     ) -> Result<Offer, Refusal> {
-        let mac = self.offer_mac(network.id, spec.mac, seed)?;
-        let mut offer =
-            Offer { network: network.id, addresses: Vec::new(), rested: Vec::new(), mac };
+        let mut found = Found::default();
+        let outcome = self.offer_addresses(network, spec, (now, rest), &mut found).and_then(|()| {
+            self.offer_mac(network.id, spec.mac, mac_seed(network.id, &found, seed))
+        });
+        match outcome {
+            Ok(mac) => {
+                self.macs.insert((network.id, mac));
+                Ok(Offer { network: network.id, found, mac })
+            }
+            Err(refusal) => {
+                self.give_back_addresses(network.id, &found);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Adds to `found` what is found, also where not all is.
+    fn offer_addresses(
+        &mut self,
+        network: &Network,
+        spec: &EndpointSpec,
+        clock: (Timestamp, Duration),
+        found: &mut Found,
+    ) -> Result<(), Refusal> {
         for family in Family::ALL {
             let wanted = match family {
                 Family::V4 => spec.ipv4.map(IpAddr::V4),
                 Family::V6 => spec.ipv6.map(IpAddr::V6),
             };
-            match self.offer_address(network, family, wanted, (now, rest)) {
-                Ok((address, since)) => {
-                    offer.rested.extend(address.map(|a| a.ip()).zip(since));
-                    offer.addresses.extend(address);
-                }
-                Err(refusal) => {
-                    self.give_back(&offer);
-                    return Err(refusal);
-                }
-            }
+            let (address, since) = self.offer_address(network, family, wanted, clock)?;
+            found.rested.extend(address.map(|a| a.ip()).zip(since));
+            found.addresses.extend(address);
         }
-        self.macs.insert((network.id, mac));
-        Ok(offer)
+        Ok(())
     }
 
     fn offer_mac(
@@ -356,17 +383,31 @@ impl State {
     /// Takes an offer back that was never committed.
     pub(crate) fn give_back(&mut self, offer: &Offer) {
         self.macs.remove(&(offer.network, offer.mac));
-        for address in &offer.addresses {
-            let key = (offer.network, Family::of(address.ip()));
+        self.give_back_addresses(offer.network, &offer.found);
+    }
+
+    fn give_back_addresses(&mut self, network: NetworkId, found: &Found) {
+        for address in &found.addresses {
+            let key = (network, Family::of(address.ip()));
             if let Some(space) = self.spaces.get_mut(&key) {
                 space.release(address.ip());
-                let since = offer.rested.iter().find(|(rested, _)| *rested == address.ip());
+                let since = found.rested.iter().find(|(rested, _)| *rested == address.ip());
                 if let Some((_, since)) = since {
                     space.rest(address.ip(), *since);
                 }
             }
         }
     }
+}
+
+/// An address that is given again is given with the MAC it had. Neighbours go on sending to the
+/// MAC that they know, for up to a minute, and where the bridge answers their questions they
+/// do not hear from whoever comes. Where there are no addresses, it is the seed.
+fn mac_seed(network: NetworkId, found: &Found, seed: u64) -> u64 {
+    let Some(address) = found.addresses.first() else { return seed };
+    let mut hasher = DefaultHasher::new();
+    (network.uuid().as_u128(), address.ip()).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn claim(field: &str, error: &ClaimError) -> Refusal {
