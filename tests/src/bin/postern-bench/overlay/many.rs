@@ -100,6 +100,10 @@ fn uid(kind: u8, number: u32) -> String {
 
 fn endpoint(template: &Value, number: u32) -> Value {
     let (host, mut made) = (number / PER_HOST, template.clone());
+    // Its host takes a block anywhere; they are in the half where it is not.
+    let own = template["d"]["endpoint"]["addresses"][0].as_str().unwrap_or_default();
+    let third = own.split('.').nth(2).and_then(|text| text.parse::<u8>().ok());
+    let begin = if third.is_some_and(|third| third < 128) { 128 } else { 1 };
     let [_, _, high, low] = number.to_be_bytes();
     let peer = &mut made["d"];
     peer["node"] = node_id(host).into();
@@ -110,7 +114,7 @@ fn endpoint(template: &Value, number: u32) -> Value {
     endpoint["id"] = uid(3, number).into();
     endpoint["name"] = format!("s{number}.measured").into();
     endpoint["mac"] = format!("02:90:00:00:{high:02x}:{low:02x}").into();
-    endpoint["addresses"] = vec![format!("10.90.{}.{low}/16", 128 + high)].into();
+    endpoint["addresses"] = vec![format!("10.90.{}.{low}/16", begin + high)].into();
     endpoint["attachment"]["sandbox"] = sandbox.clone().into();
     peer["sandbox"]["id"] = sandbox.into();
     peer["sandbox"]["name"] = format!("s{number}").into();
