@@ -63,6 +63,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("postern-driver-bridge", &["postern-sdk"]),
     ("postern-driver-host", &["postern-sdk"]),
     ("postern-driver-null", &["postern-sdk"]),
+    ("postern-driver-overlay", &["postern-sdk"]),
     ("postern-tests", &["postern-proto"]),
     ("postern-test-driver", &["postern-sdk"]),
     ("xtask", &[]),

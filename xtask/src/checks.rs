@@ -66,6 +66,8 @@ pub(crate) fn ci() -> Result<(), Failure> {
     stage("example: format", &["fmt", "--manifest-path", EXAMPLE, "--check"])?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     stage("lint", &clippy)?;
+    let single = ["clippy", "-p", "posternd", "--no-default-features", "--locked"];
+    stage("lint: a single host's", &[&single[..], &["--", "-D", "warnings"]].concat())?;
     example("clippy", &["--all-targets", "--", "-D", "warnings"])?;
     let doc = ["doc", "--workspace", "--no-deps", "--locked"];
     stage_of("documentation", cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
