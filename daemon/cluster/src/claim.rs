@@ -6,7 +6,7 @@ use etcd_client::{Client, Compare, CompareOp, DeleteOptions, GetOptions, Txn, Tx
 use ipnetwork::IpNetwork;
 use postern_model::cluster::{NodeId, SharedNetwork, Vni};
 use postern_model::id::NetworkId;
-use postern_model::network::Network;
+use postern_model::network::{Network, overlaps};
 
 use crate::block::{Block, candidates};
 use crate::error::ClusterError;
@@ -31,10 +31,9 @@ fn present(key: &str) -> Compare {
 }
 
 fn check_subnets(network: &Network, others: &[SharedNetwork]) -> Result<(), ClusterError> {
-    let overlap = |a: IpNetwork, b: IpNetwork| a.contains(b.ip()) || b.contains(a.ip());
     for SharedNetwork { network: other, .. } in others {
         for subnet in &network.subnets {
-            if other.subnets.iter().any(|theirs| overlap(theirs.subnet, subnet.subnet)) {
+            if other.subnets.iter().any(|theirs| overlaps(theirs.subnet, subnet.subnet)) {
                 let (subnet, name) = (subnet.subnet, other.name.clone());
                 return Err(ClusterError::SubnetTaken { subnet, network: name });
             }

@@ -40,6 +40,16 @@ pub struct EndpointSpec {
     pub options: Labels,
 }
 
+impl EndpointSpec {
+    /// The static address of a family, if one is asked for.
+    pub fn wanted(&self, family: Family) -> Option<IpAddr> {
+        match family {
+            Family::V4 => self.ipv4.map(IpAddr::V4),
+            Family::V6 => self.ipv6.map(IpAddr::V6),
+        }
+    }
+}
+
 /// What an endpoint has while it is joined to a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {

@@ -110,6 +110,11 @@ impl NetworkSpec {
     }
 }
 
+/// Whether two prefixes share an address.
+pub fn overlaps(a: IpNetwork, b: IpNetwork) -> bool {
+    a.contains(b.ip()) || b.contains(a.ip())
+}
+
 /// A subnet with every choice made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subnet {

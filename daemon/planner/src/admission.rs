@@ -2,19 +2,24 @@
 //! was granted and what the host offered. Either all of it is admitted, or every
 //! objection is named.
 
+mod tunnel;
+
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use postern_model::decision::{
-    Desired, EndpointDecision, Handle, Link, LinkKind, NetworkDecision, PeerDecision, Reach, Side,
+    Desired, EndpointDecision, Handle, Link, LinkKind, NetworkDecision, Side,
 };
-use postern_model::driver::{Capability, EndpointView, NetworkView, PeerView};
+use postern_model::driver::{EndpointView, NetworkView};
 use postern_model::grant::Grants;
 use postern_model::mac::MacAddr;
 use postern_model::name::IfName;
 
+pub use tunnel::admit_peer;
+
 use crate::parent::{self, Parent};
 use crate::prefix::contains;
+use tunnel::{is_tunnel, of_bridge};
 
 /// What is wrong with one resource of a decision.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -162,10 +167,6 @@ fn links(resources: &[Desired]) -> Vec<&Link> {
     links.collect()
 }
 
-const fn is_tunnel(link: &Link) -> bool {
-    matches!(link.kind, LinkKind::Vxlan { .. })
-}
-
 fn known(links: &[&Link], handle: &Handle) -> Result<(), String> {
     match links.iter().filter(|link| link.handle == *handle).count() {
         1 => Ok(()),
@@ -185,7 +186,7 @@ fn network_resource(resource: &Desired, links: &[&Link], view: &NetworkView) -> 
         Desired::Link(link) => {
             known(links, &link.handle)?;
             if let LinkKind::Vxlan { master } = &link.kind {
-                check_tunnel(link, master, links, view)?;
+                tunnel::check(link, master, links, view)?;
             }
             check_mtu(link, view.mtu)
         }
@@ -226,35 +227,6 @@ fn network_resource(resource: &Desired, links: &[&Link], view: &NetworkView) -> 
         Desired::Route { .. } => Err("a network has no routes; an endpoint has".to_owned()),
         Desired::Publish(_) => Err("a network publishes no ports; an endpoint does".to_owned()),
     }
-}
-
-/// A handle of a link that is no tunnel: these carry frames, and have nothing of their own.
-fn of_bridge(links: &[&Link], handle: &Handle) -> Result<(), String> {
-    known(links, handle)?;
-    match links.iter().any(|link| link.handle == *handle && is_tunnel(link)) {
-        true => Err(format!("`{handle}` leads to other hosts and has nothing of its own")),
-        false => Ok(()),
-    }
-}
-
-fn check_tunnel(
-    link: &Link,
-    master: &Handle,
-    links: &[&Link],
-    view: &NetworkView,
-) -> Result<(), String> {
-    if view.tunnel.is_none() {
-        return Err("the network is of this host alone".to_owned());
-    }
-    let adopted =
-        |link: &&&Link| link.handle == *master && matches!(link.kind, LinkKind::Adopt { .. });
-    if links.iter().any(|link| adopted(&link)) {
-        return Err(format!("`{master}` is somebody else's bridge"));
-    }
-    if link.mac.is_some() {
-        return Err("it has no MAC of its own to choose".to_owned());
-    }
-    of_bridge(links, master)
 }
 
 fn host_side(side: Side) -> Result<(), String> {
@@ -330,59 +302,6 @@ pub fn admit_endpoint(
         }
     }
     review.finish(decision)
-}
-
-/// Reviews the decision for an endpoint on another host.
-///
-/// # Errors
-/// Every resource that asks for more than was granted or offered.
-pub fn admit_peer(
-    decision: PeerDecision,
-    granted: &Grants,
-    network: &NetworkDecision,
-    view: &PeerView,
-) -> Result<Admitted<PeerDecision>, Vec<Rejection>> {
-    let mut review = Review::new(granted);
-    let links = links(&network.resources);
-    let count = decision.resources.len();
-    if count > RESOURCES_MAX {
-        review.reject("resources", format!("{count} of them, at most {RESOURCES_MAX}"));
-    }
-    if count > 0 && !granted.has(Capability::Vxlan) {
-        let reason = format!("capability `{}` is not granted", Capability::Vxlan);
-        review.reject("resources", reason);
-    }
-    for (index, resource) in decision.resources.iter().enumerate().take(RESOURCES_MAX) {
-        if let Err(reason) = check_reach(resource, &links, view) {
-            review.reject(format!("resources[{index}]"), reason);
-        }
-    }
-    review.finish(decision)
-}
-
-fn check_reach(resource: &Reach, links: &[&Link], view: &PeerView) -> Result<(), String> {
-    let (Reach::Forwarding { mac, .. } | Reach::Neighbour { mac, .. }) = resource;
-    if *mac != view.mac {
-        return Err(format!("{mac} is not the endpoint's MAC, {}", view.mac));
-    }
-    match resource {
-        Reach::Forwarding { link, to, .. } => {
-            known(links, link)?;
-            if !links.iter().any(|of| of.handle == *link && is_tunnel(of)) {
-                return Err(format!("`{link}` does not lead to other hosts"));
-            }
-            if *to == view.host {
-                Ok(())
-            } else {
-                Err(format!("{to} is not its host, {}", view.host))
-            }
-        }
-        Reach::Neighbour { link, address, .. } => {
-            of_bridge(links, link)?;
-            let own = view.addresses.iter().any(|of| of.ip() == *address);
-            if own { Ok(()) } else { Err(format!("{address} is not an address of the endpoint")) }
-        }
-    }
 }
 
 /// What an endpoint's decision may draw on.

@@ -11,7 +11,7 @@ use postern_model::name::IfName;
 use postern_model::network::{Family, Network};
 use postern_model::port::Protocol;
 use postern_model::resource::{
-    Bridge, Element, Macvlan, Owner, Place, Resource, ResourceSet, Veth, Vxlan,
+    Bridge, Element, Macvlan, Owner, Place, Resource, ResourceSet, VXLAN_PORT, Veth, Vxlan,
 };
 use postern_model::sandbox::Sandbox;
 
@@ -70,9 +70,6 @@ pub fn network(network: &Network, policed: bool, underlay: Option<IpAddr>) -> Re
     set.insert(Resource::Bridge(bridge_resource(network, link, bridge, filtered)));
     set
 }
-
-/// UDP, as IANA has it for VXLAN (RFC 7348 §8).
-pub const VXLAN_PORT: u16 = 4789;
 
 /// The way to other hosts. What comes in by it is guarded as what comes from an endpoint.
 fn tunnel(

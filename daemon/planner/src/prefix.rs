@@ -39,12 +39,6 @@ pub fn prefix_at(like: IpNetwork, value: u128, length: u8) -> Option<IpNetwork> 
     }
 }
 
-/// Whether two prefixes share an address.
-pub fn overlaps(a: IpNetwork, b: IpNetwork) -> bool {
-    let ((a_first, a_last), (b_first, b_last)) = (bounds(a), bounds(b));
-    a.is_ipv4() == b.is_ipv4() && a_first <= b_last && b_first <= a_last
-}
-
 /// Whether `outer` holds all of `inner`.
 pub fn contains(outer: IpNetwork, inner: IpNetwork) -> bool {
     let ((o_first, o_last), (i_first, i_last)) = (bounds(outer), bounds(inner));

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use postern_model::name::Name;
-use postern_model::network::{Family, NetworkSpec, Subnet, SubnetSpec};
+use postern_model::network::{Family, NetworkSpec, Subnet, SubnetSpec, overlaps};
 
 use crate::pools::{Pool, choose};
-use crate::prefix::{address, bounds, contains, overlaps};
+use crate::prefix::{address, bounds, contains};
 
 /// A prefix that a new subnet must keep clear of.
 #[derive(Debug, Clone, PartialEq, Eq)]

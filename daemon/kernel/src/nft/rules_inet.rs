@@ -7,6 +7,7 @@
 use nftables::expr::MetaKey;
 use nftables::types::{NfChainType, NfHook};
 use postern_model::network::Family;
+use postern_model::resource::VXLAN_PORT;
 
 use super::chain::{Chain, Hook, Rule};
 use super::expr::{
@@ -20,8 +21,6 @@ use super::rules_policy::POLICY;
 use super::schema::Table;
 
 const RAW: i32 = -300;
-/// As `postern_planner::desired::VXLAN_PORT` has it.
-const VXLAN_PORT: u32 = 4789;
 const DSTNAT: i32 = -100;
 const FILTER: i32 = 0;
 const SRCNAT: i32 = 100;
@@ -88,7 +87,7 @@ fn early() -> Vec<Rule> {
 }
 
 fn vxlan() -> Stmt {
-    is(field("udp", "dport"), number(VXLAN_PORT))
+    is(field("udp", "dport"), number(VXLAN_PORT.into()))
 }
 
 fn untracked() -> Rule {

@@ -137,6 +137,9 @@ pub struct Macvlan {
     pub mtu: u32,
 }
 
+/// UDP, as IANA has it for VXLAN (RFC 7348 §8).
+pub const VXLAN_PORT: u16 = 4789;
+
 /// The port of a bridge by which the frames of a network reach other hosts (RFC 7348): it
 /// learns nothing and floods nothing, and knows only what [`Resource::Forwarding`] says.
 #[derive(Debug, Clone, PartialEq, Eq)]

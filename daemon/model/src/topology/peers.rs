@@ -98,6 +98,11 @@ impl Peers {
         self.of(self.by_network.get(&id))
     }
 
+    /// How many there are on a network.
+    pub fn count(&self, network: NetworkId) -> usize {
+        self.by_network.get(&network).map_or(0, BTreeSet::len)
+    }
+
     /// Which one has an address of a network.
     pub fn at(&self, network: NetworkId, address: IpAddr) -> Option<&Remote> {
         self.by_address.get(&(network, address)).and_then(|id| self.all.get(id))

@@ -9,19 +9,19 @@ use super::{Core, Draft};
 
 impl<K: Kernel> Core<K> {
     /// Commits a change and makes it true. One that cannot be is withdrawn, with the plan that
-    /// `back` makes then.
+    /// `back` makes then. Returns how many flows it cut.
     pub(super) async fn carry_out(
         &self,
         about: Draft<'_>,
         plan: &Plan,
         puts: impl FnOnce(u64) -> Vec<Put>,
         back: impl FnOnce() -> Plan,
-    ) -> Result<(), Refusal> {
+    ) -> Result<usize, Refusal> {
         let mut committed = self.commit(vec![about], plan, puts)?;
         match self.realize(&mut committed).await {
-            Ok(_) => {
+            Ok(flows_cut) => {
                 self.settle(committed);
-                Ok(())
+                Ok(flows_cut)
             }
             Err(refusal) => {
                 self.withdraw(committed, &back()).await;

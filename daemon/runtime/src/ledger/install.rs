@@ -16,7 +16,7 @@ use postern_server::{DecisionChange, DriverOutcome};
 use tokio::task::spawn_blocking;
 
 use super::ask::NetworkDraft;
-use super::{Core, Ledger, Retry, attach, drivers, networks, now, outcome, parent};
+use super::{Core, Ledger, Retry, attach, drivers, network_forms, now, outcome, parent};
 
 /// A network and its endpoints as another version of their driver decides.
 struct Moved {
@@ -248,9 +248,7 @@ impl<K: Kernel> Core<K> {
         if moved.changes.is_empty() {
             return Plan::default();
         }
-        let policed = self.state().policies().is_policed(moved.old.id);
-        let ends = (Some(&moved.old), Some(&moved.new));
-        let plan = networks::plan_between(ends, policed, self.underlay());
+        let plan = self.network_plan((Some(&moved.old), Some(&moved.new)));
         moved.endpoints.iter().fold(plan, |plan, (old, new)| {
             let sandbox = self.joined_sandbox(old).ok();
             let own =
@@ -292,7 +290,7 @@ impl<K: Kernel> Core<K> {
 
     async fn move_over(&self, moved: Moved) -> Result<(), Refusal> {
         let plan = self.plan_of(&moved);
-        let about = vec![networks::draft(&moved.new, Action::Updated, None)];
+        let about = vec![network_forms::draft(&moved.new, Action::Updated, None)];
         let mut committed = self.commit(about, &plan, |generation| puts_of(&moved, generation))?;
         match self.realize(&mut committed).await {
             Ok(_) => {

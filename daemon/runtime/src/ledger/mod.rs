@@ -24,6 +24,7 @@ mod holding;
 mod install;
 mod links;
 mod locks;
+mod network_forms;
 mod networks;
 mod outcome;
 mod parent;

@@ -1,57 +1,22 @@
 //! Networks: create, update, delete, prune.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-
 use ipnetwork::IpNetwork;
 use postern_failpoint::passage;
 use postern_kernel::Kernel;
 use postern_model::decision::{Desired, NetworkDecision};
 use postern_model::driver::OptionScope;
-use postern_model::event::{Action, ObjectKind};
+use postern_model::event::ObjectKind;
 use postern_model::id::NetworkId;
 use postern_model::intent::{CreateNetwork, DeleteNetwork, Outcome, PruneNetworks, UpdateNetwork};
-use postern_model::name::Labels;
 use postern_model::network::{Network, NetworkSpec, Subnet};
-use postern_model::plan::Plan;
 use postern_model::refusal::{Class, FieldViolation, Refusal};
-use postern_model::resource::ResourceSet;
-use postern_model::topology::Put;
 use postern_planner::subnets::{Occupied, check_host, resolve};
-use postern_planner::{desired, diff};
 use postern_plugin::LoadedDriver;
 
 use super::ask::NetworkDraft;
 use super::drafts::Drafted;
 use super::locks::LockKey;
-use super::{Core, Draft, Ledger, Retry, check, new_id, now, outcome, shared};
-
-pub(super) fn draft<'a>(
-    network: &Network,
-    action: Action,
-    request: Option<&'a Retry>,
-) -> Draft<'a> {
-    let attributes = Labels::from([("driver".to_owned(), network.spec.driver.to_string())]);
-    Draft {
-        kind: ObjectKind::Network,
-        action,
-        uid: network.id.to_string(),
-        name: network.name.to_string(),
-        attributes,
-        request,
-    }
-}
-
-pub(super) fn plan_between(
-    (old, new): (Option<&Network>, Option<&Network>),
-    policed: bool,
-    underlay: Option<IpAddr>,
-) -> Plan {
-    let set = |network: Option<&Network>| {
-        network.map(|network| desired::network(network, policed, underlay)).unwrap_or_default()
-    };
-    diff::plan(&set(new), &set(old), BTreeMap::new())
-}
+use super::{Core, Ledger, Retry, check, new_id, now, outcome, shared};
 
 impl<K: Kernel> Ledger<K> {
     /// Makes a network that a client asks for.
@@ -78,7 +43,7 @@ impl<K: Kernel> Ledger<K> {
         // Nobody joins it before it is there.
         let _network = core.locks.write(LockKey::Network(network.id)).await;
         if validate_only {
-            let plan = plan_between((None, Some(&network)), false, core.underlay());
+            let plan = core.network_plan((None, Some(&network)));
             return Ok(Outcome { object: network, plan: Some(plan) });
         }
         let driver = core.driver(network.spec.driver.as_str())?;
@@ -106,20 +71,13 @@ impl<K: Kernel> Ledger<K> {
         let old = check::network(core.state().topology(), &id.to_string())?.clone();
         check::revision(ObjectKind::Network, &old.name, revision, old.revision)?;
         let mut new = core.redraft_network(&old, spec, retry).await?;
-        let policed = core.state().policies().is_policed(id);
-        let plan = plan_between((Some(&old), Some(&new)), policed, core.underlay());
         if validate_only {
+            let plan = core.network_plan((Some(&old), Some(&new)));
             return Ok(Outcome { object: new, plan: Some(plan) });
         }
         core.agree_on(&new).await?;
         passage("network.planned");
-        let about = draft(&new, Action::Updated, retry);
-        let back = plan_between((Some(&new), Some(&old)), policed, core.underlay());
-        let put = |generation| {
-            new.revision = generation;
-            vec![Put::Network(new.clone())]
-        };
-        match core.carry_out(about, &plan, put, || back).await {
+        match core.alter(&old, &mut new, retry).await {
             Ok(()) => Ok(Outcome { object: new, plan: None }),
             Err(refusal) => {
                 if let Err(refusal) = core.agree_on(&old).await {
@@ -150,18 +108,13 @@ impl<K: Kernel> Ledger<K> {
         let id = check::network(core.state().topology(), &intent.network)?.id;
         let _network = core.locks.write(LockKey::Network(id)).await;
         let network = core.deletable(&id.to_string(), predefined)?;
-        let (plan, puts) = core.removal(&network);
         if validate_only {
+            let (plan, _) = core.removal(&network);
             return Ok(Outcome { object: network, plan: Some(plan) });
         }
         core.release(&network).await?;
-        let about = vec![draft(&network, Action::Deleted, retry)];
-        let mut committed = core.commit(about, &plan, |_| puts)?;
-        let realized = core.realize(&mut committed).await;
-        // Not withdrawn: what is left in the kernel belongs to nobody now, and the next
-        // reconciliation removes it.
-        core.settle(committed);
-        realized.map(|_| Outcome { object: network, plan: None })
+        core.remove(&network, retry).await?;
+        Ok(Outcome { object: network, plan: None })
     }
 
     /// Deletes the unused default bridge, to be made anew as the configuration has it now.
@@ -235,7 +188,7 @@ impl<K: Kernel> Core<K> {
         occupied.extend(cluster.into_iter().flat_map(|of| self.occupied_elsewhere(of)));
         let subnets = self.choose_subnets(&driver, &mut spec, &occupied)?;
         // Which one it gets is known when it is claimed.
-        let vni = cluster.map(|_| Self::no_vni_yet());
+        let vni = cluster.map(|_| shared::NO_VNI_YET);
         let names = (name.clone(), spec.driver.clone());
         let drafted = self.drafts.begin(id, names, subnets.clone());
         drop(one_at_a_time);
@@ -270,31 +223,6 @@ impl<K: Kernel> Core<K> {
             blocks: Vec::new(),
         };
         Ok((network, drafted))
-    }
-
-    /// Makes a drafted network.
-    pub(super) async fn make(
-        &self,
-        network: &mut Network,
-        retry: Option<&Retry>,
-    ) -> Result<(), Refusal> {
-        let plan = plan_between((None, Some(network)), false, self.underlay());
-        let about = draft(network, Action::Created, retry);
-        let back = plan_between((Some(network), None), false, self.underlay());
-        let put = |generation| {
-            network.revision = generation;
-            vec![Put::Network(network.clone())]
-        };
-        self.carry_out(about, &plan, put, || back).await
-    }
-
-    /// What goes with a network, from the kernel and from the records.
-    pub(super) fn removal(&self, network: &Network) -> (Plan, Vec<Put>) {
-        let mut set = desired::network(network, false, self.underlay());
-        let (peers, mut puts) = shared::gone_with(self.state().topology(), network);
-        set.extend(peers);
-        puts.push(Put::NetworkGone(network.id));
-        (diff::plan(&ResourceSet::default(), &set, BTreeMap::new()), puts)
     }
 
     /// What no new subnet may overlap on this host.

@@ -106,8 +106,8 @@ impl<K: Kernel> Ledger<K> {
             new.shared = true;
         }
         let action = if old.is_some() { Action::Updated } else { Action::Created };
-        let about = vec![draft(&new, action, retry)];
-        match core.put_in_force(about, &mut new).await {
+        let about = draft(&new, action, retry);
+        match core.put_in_force(about, None, &mut new).await {
             Ok(flows_cut) => {
                 self.log_flows();
                 let facts = facts(core.state().policies(), &new, flows_cut);
@@ -252,26 +252,20 @@ impl<K: Kernel> Core<K> {
         Ok(Outcome { object, plan: Some(plan) })
     }
 
-    /// Puts a policy in force here; returns how many flows that cut.
-    async fn put_in_force(
+    /// Puts a policy in force here, in the place of another one if it says so; there is no moment
+    /// without one. Returns how many flows that cut.
+    pub(super) async fn put_in_force(
         &self,
-        about: Vec<Draft<'_>>,
+        about: Draft<'_>,
+        other: Option<PolicyId>,
         new: &mut Policy,
     ) -> Result<usize, Refusal> {
-        let mut committed = self.commit(about, &Plan::default(), |generation| {
+        let puts = |generation| {
             new.revision = generation;
-            vec![Put::Policy(Box::new(new.clone()))]
-        })?;
-        match self.realize(&mut committed).await {
-            Ok(flows_cut) => {
-                self.settle(committed);
-                Ok(flows_cut)
-            }
-            Err(refusal) => {
-                self.withdraw(committed, &Plan::default()).await;
-                Err(refusal)
-            }
-        }
+            let gone = other.map(Put::PolicyGone);
+            gone.into_iter().chain([Put::Policy(Box::new(new.clone()))]).collect()
+        };
+        self.carry_out(about, &Plan::default(), puts, Plan::default).await
     }
 
     /// Tells other hosts that a policy came to nothing here.

@@ -23,7 +23,7 @@ pub(super) fn network_facts(topology: &Topology, network: &Network) -> NetworkFa
     NetworkFacts {
         bridge: bridge.map(|(_, name)| name.to_string()),
         endpoints: topology.endpoint_count(network.id),
-        peers: topology.peers().of_network(network.id).count(),
+        peers: topology.peers().count(network.id),
         network: network.clone(),
     }
 }

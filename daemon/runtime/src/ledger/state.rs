@@ -312,10 +312,7 @@ impl State {
         found: &mut Found,
     ) -> Result<(), Refusal> {
         for family in Family::ALL {
-            let wanted = match family {
-                Family::V4 => spec.ipv4.map(IpAddr::V4),
-                Family::V6 => spec.ipv6.map(IpAddr::V6),
-            };
+            let wanted = spec.wanted(family);
             let (address, since) = self.offer_address(network, family, wanted, clock)?;
             found.rested.extend(address.map(|a| a.ip()).zip(since));
             found.addresses.extend(address);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ipnetwork::IpNetwork;
 use postern_kernel::Kernel;
@@ -16,12 +16,12 @@ use postern_model::plan::Plan;
 use postern_model::refusal::{Class, Refusal};
 use postern_model::topology::Put;
 use postern_plugin::LoadedDriver;
-use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::ledger::endpoints::EndpointDraft;
 use crate::ledger::locks::LockKey;
-use crate::ledger::{Core, networks};
+use crate::ledger::state::State;
+use crate::ledger::{Core, network_forms};
 
 /// Others may use up what was just found to be there, so often before it is believed that
 /// nothing is left.
@@ -66,9 +66,11 @@ impl<K: Kernel> Core<K> {
         let mut attempts = 0;
         loop {
             for family in Family::ALL {
-                let wanted = wanted(&spec, family);
-                if self.state().lacks_block(network.id, family, wanted) {
-                    self.take_block(network.id, family, wanted).await?;
+                let wanted = spec.wanted(family);
+                let needed = |state: &State| state.lacks_block(network.id, family, wanted);
+                // A block that is not needed takes no lock.
+                if needed(&self.state()) {
+                    self.take_block(network.id, family, wanted, needed).await?;
                 }
             }
             attempts += 1;
@@ -94,47 +96,27 @@ impl<K: Kernel> Core<K> {
     pub(super) async fn take_blocks_ahead(&self) {
         for (network, family) in self.low.take() {
             let _network = self.locks.read(LockKey::Network(network)).await;
-            // One may have been taken, or the network may be gone.
-            if !self.state().is_low(network, family) {
-                continue;
-            }
-            if let Err(refusal) = self.add_block(network, family, None).await {
+            let needed = |state: &State| state.is_low(network, family);
+            if let Err(refusal) = self.take_block(network, family, None, needed).await {
                 tracing::debug!(%network, %refusal, "no block is taken ahead");
             }
         }
     }
 
-    /// Takes a block, unless somebody just did. The caller keeps the network from changing.
+    /// Takes a block, unless somebody just did so that none is needed any more. The caller keeps
+    /// the network from changing.
     async fn take_block(
         &self,
         id: NetworkId,
         family: Family,
         wanted: Option<IpAddr>,
+        needed: impl Fn(&State) -> bool,
     ) -> Result<(), Refusal> {
         let _blocks = self.locks.write(LockKey::Blocks(id)).await;
-        if !self.state().lacks_block(id, family, wanted) {
-            return Ok(());
-        }
-        self.add_block_locked(id, family, wanted).await
-    }
-
-    async fn add_block(
-        &self,
-        id: NetworkId,
-        family: Family,
-        wanted: Option<IpAddr>,
-    ) -> Result<(), Refusal> {
-        let _blocks = self.locks.write(LockKey::Blocks(id)).await;
-        self.add_block_locked(id, family, wanted).await
-    }
-
-    async fn add_block_locked(
-        &self,
-        id: NetworkId,
-        family: Family,
-        wanted: Option<IpAddr>,
-    ) -> Result<(), Refusal> {
-        let network = self.state().topology().network(id).cloned();
+        let network = {
+            let state = self.state();
+            state.topology().network(id).filter(|_| needed(&state)).cloned()
+        };
         let Some(network) = network else { return Ok(()) };
         let Some(subnet) = network.subnet(family) else { return Ok(()) };
         let Some(membership) = &self.membership else {
@@ -156,19 +138,12 @@ impl<K: Kernel> Core<K> {
         if new.is_empty() {
             return Ok(());
         }
-        let mut about = networks::draft(&network, Action::Updated, None);
+        let mut about = network_forms::draft(&network, Action::Updated, None);
         let texts: Vec<String> = new.iter().map(ToString::to_string).collect();
         about.attributes.insert("blocks".to_owned(), texts.join(","));
         // Nobody's update is stale because of it, so that the revision stays.
         let blocks = network.blocks.iter().copied().chain(new).collect();
         let puts = vec![Put::Network(Network { blocks, ..network })];
-        self.carry_out(about, &Plan::default(), |_| puts, Plan::default).await
-    }
-}
-
-fn wanted(spec: &EndpointSpec, family: Family) -> Option<IpAddr> {
-    match family {
-        Family::V4 => spec.ipv4.map(IpAddr::V4),
-        Family::V6 => spec.ipv6.map(IpAddr::V6),
+        self.carry_out(about, &Plan::default(), |_| puts, Plan::default).await.map(drop)
     }
 }

@@ -22,6 +22,7 @@ use super::{Core, Ledger};
 use crate::cluster::{Membership, News};
 
 pub(super) use blocks::Low;
+pub(super) use networks::NO_VNI_YET;
 pub(super) use peers::{gone_with, senders};
 
 /// After so long, what could not be followed is tried again.

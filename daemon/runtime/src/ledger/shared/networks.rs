@@ -2,23 +2,23 @@
 
 use postern_kernel::Kernel;
 use postern_model::cluster::{SharedNetwork, Vni};
-use postern_model::event::Action;
 use postern_model::event::ObjectKind;
 use postern_model::id::NetworkId;
-use postern_model::network::{Network, NetworkSpec};
+use postern_model::network::{Network, NetworkSpec, overlaps};
 use postern_model::refusal::{Class, Refusal};
-use postern_model::topology::Put;
 use postern_planner::subnets::Occupied;
 use postern_plugin::LoadedDriver;
 
 use crate::cluster::Membership;
 use crate::ledger::ask::NetworkDraft;
 use crate::ledger::locks::LockKey;
-use crate::ledger::networks::{draft, plan_between};
 use crate::ledger::{Core, Retry, now, outcome};
 
 /// The least that a network of either family can live on (RFC 8200 §5).
 const MTU_MIN: u32 = 1280;
+
+/// What is offered where a VNI is to be seen and none is claimed yet.
+pub(in crate::ledger) const NO_VNI_YET: Vni = Vni::MIN;
 
 impl<K: Kernel> Core<K> {
     /// The cluster, for a network of a driver whose networks are its; none of another driver.
@@ -210,10 +210,8 @@ impl<K: Kernel> Core<K> {
     fn check_room(&self, network: &Network, host: &[ipnetwork::IpNetwork]) -> Result<(), Refusal> {
         let occupied = self.occupied_here(host);
         for subnet in &network.subnets {
-            let overlap = |of: &&Occupied| {
-                of.prefix.contains(subnet.subnet.ip()) || subnet.subnet.contains(of.prefix.ip())
-            };
-            let Some(found) = occupied.iter().find(overlap) else { continue };
+            let overlap = occupied.iter().find(|of| overlaps(of.prefix, subnet.subnet));
+            let Some(found) = overlap else { continue };
             let whose = match &found.network {
                 Some(name) => format!("network `{name}` of this host"),
                 None => "a network that this host is on".to_owned(),
@@ -234,12 +232,7 @@ impl<K: Kernel> Core<K> {
         let (decision, _) = self.ask_network(&driver, &NetworkDraft::of(&new), None).await?;
         new.decision = decision;
         new.driver_digest.clone_from(&driver.info().digest);
-        let policed = self.state().policies().is_policed(new.id);
-        let plan = plan_between((Some(&old), Some(&new)), policed, self.underlay());
-        let about = draft(&new, Action::Updated, None);
-        let back = || plan_between((Some(&new), Some(&old)), policed, self.underlay());
-        let put = |revision| vec![Put::Network(Network { revision, ..new.clone() })];
-        self.carry_out(about, &plan, put, back).await?;
+        self.alter(&old, &mut new, None).await?;
         Ok(new)
     }
 
@@ -268,16 +261,6 @@ impl<K: Kernel> Core<K> {
             let text = "an endpoint was made on it meanwhile";
             return Err(Refusal::new(Class::Aborted, "NETWORK_IN_USE", text));
         }
-        let (plan, puts) = self.removal(network);
-        let about = vec![draft(network, Action::Deleted, None)];
-        let mut committed = self.commit(about, &plan, |_| puts)?;
-        let realized = self.realize(&mut committed).await;
-        self.settle(committed);
-        realized.map(drop)
-    }
-
-    /// What is offered where a VNI is to be seen and none is claimed yet.
-    pub(in crate::ledger) const fn no_vni_yet() -> Vni {
-        Vni::MIN
+        self.remove(network, None).await
     }
 }

@@ -154,7 +154,7 @@ impl<K: Kernel> Core<K> {
         let plan = |ends| plan_between(self.state().topology(), network, ends);
         let there = plan((old.as_ref(), new.as_ref()));
         let back = || plan((new.as_ref(), old.as_ref()));
-        self.carry_out(about, &there, |_| vec![put], back).await
+        self.carry_out(about, &there, |_| vec![put], back).await.map(drop)
     }
 
     /// What is done for an address must not be undone when whoever had it before goes.

@@ -39,36 +39,18 @@ impl<K: Kernel> Core<K> {
             }
             (None, Some(here)) => {
                 let about = draft(&here, Action::Deleted, None);
-                self.change_policy(about, vec![Put::PolicyGone(here.id)]).await
+                let gone = |_| vec![Put::PolicyGone(here.id)];
+                self.carry_out(about, &Plan::default(), gone, Plan::default).await.map(drop)
             }
         }
     }
 
-    async fn follow_policy(&self, wanted: Policy, here: Option<Policy>) -> Result<(), Refusal> {
+    async fn follow_policy(&self, mut wanted: Policy, here: Option<Policy>) -> Result<(), Refusal> {
         let action = if here.is_some() { Action::Updated } else { Action::Created };
-        // The cluster's goes before one that was made here by the same name; there is no
-        // moment without one.
-        let other = here.filter(|here| here.id != wanted.id);
-        let mut puts: Vec<Put> = other.iter().map(|other| Put::PolicyGone(other.id)).collect();
+        // The cluster's goes before one that was made here by the same name.
+        let other = here.map(|here| here.id).filter(|id| *id != wanted.id);
         let about = draft(&wanted, action, None);
-        puts.push(Put::Policy(Box::new(wanted)));
-        self.change_policy(about, puts).await
-    }
-
-    async fn change_policy(
-        &self,
-        about: crate::ledger::Draft<'_>,
-        mut puts: Vec<Put>,
-    ) -> Result<(), Refusal> {
-        let revised = |generation| {
-            for put in &mut puts {
-                if let Put::Policy(policy) = put {
-                    policy.revision = generation;
-                }
-            }
-            puts
-        };
-        self.carry_out(about, &Plan::default(), revised, Plan::default).await
+        self.put_in_force(about, other, &mut wanted).await.map(drop)
     }
 }
 
