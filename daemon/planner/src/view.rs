@@ -1,6 +1,6 @@
 //! The topology as it would be with one record changed.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use postern_model::cluster::Remote;
@@ -64,10 +64,8 @@ impl<'a> View<'a> {
         }
         let indexed = self.topology.peers().of_sandboxes_named(name);
         let named = |remote: &Remote| remote.peer.sandbox.name.as_str() == name;
-        let there = self.peers(indexed, named).map(|remote| &remote.peer.sandbox);
-        // Of one that is told of in several forms the newest.
-        let there = there.min_by_key(|sandbox| (sandbox.id, u64::MAX - sandbox.revision));
-        there.or(here)
+        let oldest = self.peers(indexed, named).map(|remote| remote.peer.sandbox.id).min();
+        oldest.and_then(|id| self.remote_sandbox(id)).or(here)
     }
 
     fn local_named(&self, name: &str) -> Option<&'a Sandbox> {
@@ -101,14 +99,9 @@ impl<'a> View<'a> {
             let mut links = remote.peer.sandbox.spec.links.iter();
             links.any(|link| link.source.as_str() == name)
         };
-        let mut newest = BTreeMap::new();
-        for sandbox in self.peers(indexed, links).map(|remote| &remote.peer.sandbox) {
-            let of = newest.entry(sandbox.id).or_insert(sandbox);
-            if sandbox.revision > of.revision {
-                *of = sandbox;
-            }
-        }
-        newest.into_values().collect()
+        let ids = self.peers(indexed, links).map(|remote| remote.peer.sandbox.id);
+        let ids: BTreeSet<SandboxId> = ids.collect();
+        ids.into_iter().filter_map(|id| self.remote_sandbox(id)).collect()
     }
 
     /// A sandbox of another host, as the last of its endpoints to be told of has it.

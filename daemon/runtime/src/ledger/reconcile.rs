@@ -83,10 +83,12 @@ fn parts(
         set.extend(senders(topology, network));
         for remote in topology.peers().of_network(network.id) {
             set.extend(desired::peer(remote, network));
-            if !remote.peer.sandbox.spec.links.is_empty() {
-                set.extend(desired::remote_links(&view, &remote.peer.sandbox));
-            }
         }
+        let peers = topology.peers().of_network(network.id);
+        let linking = peers.filter(|remote| !remote.peer.sandbox.spec.links.is_empty());
+        let linking: BTreeSet<SandboxId> = linking.map(|remote| remote.peer.sandbox.id).collect();
+        let linking = linking.into_iter().filter_map(|id| view.remote_sandbox(id));
+        set.extend(linking.flat_map(|sandbox| desired::remote_links(&view, sandbox)));
         (format!("network `{}`", network.name), set)
     }));
     let present = topology.sandboxes().filter(|sandbox| !gone.contains(&sandbox.id));
