@@ -43,6 +43,23 @@ impl Daemon {
         Self::spawn(command, log)
     }
 
+    /// Starts the daemon in a network namespace, by the clock that the file `clock` sets: as
+    /// `+400d`, and changed while it runs. What measures time goes on as it is.
+    ///
+    /// # Panics
+    /// As [`Daemon::start`].
+    pub fn start_by(netns: &Netns, args: &[String], log: &Path, clock: &Path) -> Self {
+        let mut command = Self::command(args, log, "");
+        // The loader knows the architecture's folder.
+        command.env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1");
+        command.env("FAKETIME_TIMESTAMP_FILE", clock);
+        command
+            .envs(["NO_CACHE", "DONT_FAKE_MONOTONIC"].map(|key| (format!("FAKETIME_{key}"), "1")));
+        command.env("NO_FAKE_STAT", "1");
+        netns.hold(&mut command);
+        Self::spawn(command, log)
+    }
+
     fn spawn(mut command: Command, log: &Path) -> Self {
         let child = command.spawn().unwrap_or_else(|error| panic!("posternd: {error}"));
         Self { child, log: log.to_owned() }

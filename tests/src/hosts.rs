@@ -38,6 +38,8 @@ pub struct Host {
     daemon: Option<Daemon>,
     args: Vec<String>,
     dir: PathBuf,
+    /// By whose clock its daemon runs, if not by the machine's.
+    clock: Option<PathBuf>,
 }
 
 /// The hosts, the underlay and the etcd.
@@ -180,7 +182,7 @@ impl Host {
         ];
         all.extend(daemon::with_log_level(args));
         let api = Api::new(&address(&dir));
-        Self { api, netns, name, underlay, daemon: None, args: all, dir }
+        Self { api, netns, name, underlay, daemon: None, args: all, dir, clock: None }
     }
 
     /// Starts the daemon and waits until it serves.
@@ -188,7 +190,10 @@ impl Host {
     /// # Panics
     /// It ends, or does not serve in time.
     pub async fn start(&mut self) {
-        let mut daemon = Daemon::start_in(&self.netns, &self.args, &self.log(), "");
+        let mut daemon = match &self.clock {
+            Some(clock) => Daemon::start_by(&self.netns, &self.args, &self.log(), clock),
+            None => Daemon::start_in(&self.netns, &self.args, &self.log(), ""),
+        };
         let begun = Instant::now();
         loop {
             self.api = Api::new(&address(&self.dir));
@@ -202,6 +207,17 @@ impl Host {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.daemon = Some(daemon);
+    }
+
+    /// Sets the clock of the daemon so far off, as `+400d`: of one that runs by a clock that was
+    /// set before at once, else of one that is started later.
+    ///
+    /// # Panics
+    /// The file cannot be written.
+    pub fn set_clock(&mut self, off: &str) {
+        let clock = self.dir.join("clock");
+        std::fs::write(&clock, format!("{off}\n")).unwrap_or_else(|e| panic!("clock: {e}"));
+        self.clock = Some(clock);
     }
 
     /// Kills the daemon as a crash would.

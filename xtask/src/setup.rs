@@ -24,6 +24,7 @@ const CLIENTS: &[Program] = &[
     ("clang", "clang"),
     ("dig", "bind9-dnsutils"),
     ("dnsmasq", "dnsmasq-base"),
+    ("faketime", "faketime"),
     ("make", "make"),
     ("musl-gcc", "musl-tools"),
     ("openssl", "openssl"),

@@ -135,6 +135,55 @@ fn a_host_whose_daemon_dies_is_missed_and_its_sandboxes_run_on() {
 }
 
 #[test]
+fn a_changed_clock_matters_nothing() {
+    Hosts::run(2, async |world| {
+        let b = &mut world.hosts[1];
+        b.stop().await;
+        b.set_clock("+0");
+        b.start().await;
+        world.met().await;
+        world.share("blue", ask::network(&["10.1.0.0/24"])).await;
+        let web = world.hosts[0].place("blue", "web", ask::endpoint()).await;
+        let db = world.hosts[1].place("blue", "db", ask::endpoint()).await;
+        world.until_all_know("blue").await;
+        let _server = Server::tcp(&db, "[::]:80", "db");
+        let mut addresses = BTreeSet::from([world.hosts[1].address_of("db", "blue").await]);
+        let mut talk =
+            Conversation::begin(&web, &format!("{}:80", addresses.first().unwrap())).unwrap();
+        let here = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs().cast_signed();
+        for (name, off, days) in
+            [("late", "+400d", 400), ("early", "-400d", -400), ("right", "+0", 0)]
+        {
+            world.hosts[1].set_clock(off);
+            let b = &world.hosts[1];
+            b.place("blue", name, ask::endpoint()).await;
+            let made = b.api.endpoint(&format!("{name}.blue")).await.unwrap().create_time.unwrap();
+            assert!(
+                (made.seconds - here - days * 86_400).abs() < 3_600,
+                "{name}: {made:?}, {here}"
+            );
+            assert!(addresses.insert(b.address_of(name, "blue").await), "{addresses:?}");
+            // Longer than its lease: it is missed by nobody.
+            let begun = Instant::now();
+            while begun.elapsed() < LEASE * 2 {
+                assert!(world.hosts[0].peers("blue").await.len() >= addresses.len() - 1);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            world.until_all_know("blue").await;
+            assert!(talk.goes_on());
+            world.hosts[1].kill9();
+            world.hosts[1].start().await;
+            world.met().await;
+            world.until_all_know("blue").await;
+            assert!(talk.goes_on());
+        }
+        for host in &world.hosts {
+            host.assert_agrees().await;
+        }
+    });
+}
+
+#[test]
 fn no_address_is_given_twice_and_blocks_run_out() {
     Hosts::run(2, async |world| {
         // 16 blocks of 16 addresses would be; this one has 4 of 4.
